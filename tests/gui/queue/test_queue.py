@@ -33,19 +33,8 @@ from napari_unetseg.gui.workbench.workbench_dock import WorkbenchWidget
 
 
 @pytest.fixture
-def viewer():
-    return ViewerModel()
-
-
-@pytest.fixture
-def tool(qtbot, viewer):
-    made = QueueWidget(viewer)
-    qtbot.addWidget(made)
-    made.show()
-    qtbot.waitUntil(made.isVisible)
-    yield made
-    made.close_tool()
-    qtbot.waitUntil(lambda: not made.running)
+def tool(open_page, viewer):
+    return open_page(QueueWidget(viewer))
 
 
 def example(shape=(60, 80)):

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from napari.components import ViewerModel
 from napari.utils.colormaps.standardize_color import transform_color
 from napari.utils.shortcuts import default_shortcuts
 from qtpy.QtCore import Qt
@@ -16,11 +15,6 @@ from napari_unetseg.gui.shared.layers import role_of
 
 def camera(viewer):
     return getattr(viewer, "scene", viewer).camera
-
-
-@pytest.fixture
-def viewer():
-    return ViewerModel()
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from napari.components import ViewerModel
 
 from napari_unetseg.core import samples
 from napari_unetseg.core.image import Image
@@ -25,19 +24,8 @@ def discs(shape=(64, 80)):
 
 
 @pytest.fixture
-def viewer(qapp):
-    return ViewerModel()
-
-
-@pytest.fixture
-def tool(qtbot, viewer):
-    made = ThresholdWidget(viewer)
-    qtbot.addWidget(made)
-    made.show()
-    qtbot.waitUntil(made.isVisible)
-    yield made
-    made.close_tool()
-    qtbot.waitUntil(lambda: not made.running and not made.latest.busy)
+def tool(open_page, viewer):
+    return open_page(ThresholdWidget(viewer))
 
 
 def settle(qtbot, tool):
