@@ -11,7 +11,7 @@ from qtpy.QtGui import QKeyEvent
 from qtpy.QtWidgets import QCheckBox, QPushButton
 
 from napari_unetseg.core.corrections import along, ids_along
-from napari_unetseg.core.errors import InputError, NothingToDo
+from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.progress import silent
 from napari_unetseg.core.training.fill_volume import FillOptions
 from napari_unetseg.gui.correct.canvas_hint import CanvasHint
@@ -367,7 +367,7 @@ class CorrectWidget(Tool[CorrectOptions]):
         try:
             return make(layer)
         except InputError as error:
-            self.say(str(error), problem=True)
+            self.say_error(error)
             return None
 
     def finish_clicks(self) -> None:
@@ -423,7 +423,7 @@ class CorrectWidget(Tool[CorrectOptions]):
                 raise InputError(problem)
             self.clicks.start(layer)
         except InputError as error:
-            self.say(str(error), problem=True)
+            self.say_error(error)
 
     def begin_clicks(self) -> None:
         """Switch that mode on, with new labels unless the chosen ones can be clicked into."""
@@ -564,7 +564,7 @@ class CorrectWidget(Tool[CorrectOptions]):
         try:
             self.say(self.gathered.seed(layer, number, place))
         except InputError as error:
-            self.say(str(error), problem=True)
+            self.say_error(error)
             return
         self.refresh()
 
@@ -595,7 +595,7 @@ class CorrectWidget(Tool[CorrectOptions]):
             )
             parts = parts_for(kind, scene, boxes, numbers, layer)
         except InputError as error:
-            self.say(str(error), problem=not isinstance(error, NothingToDo))
+            self.say_error(error)
             return
         locks = self.session.locks(layer)
         all_of_them = kind.every and not numbers
@@ -612,7 +612,7 @@ class CorrectWidget(Tool[CorrectOptions]):
         try:
             self.say(self._apply(layer, work(silent)))
         except InputError as error:
-            self.say(str(error), problem=not isinstance(error, NothingToDo))
+            self.say_error(error)
 
     def _apply(self, layer: Layer, result: CorrectionResult) -> str:
         change = result.change

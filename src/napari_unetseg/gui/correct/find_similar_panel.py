@@ -185,7 +185,7 @@ class FindSimilarPanel(QWidget):
         try:
             _, change = self._written(found, self.shown(in_sight=in_sight))
         except InputError as error:
-            self._tool.say(str(error), problem=True)
+            self._tool.say_error(error)
             return
         self._tool.session.locks(found.layer).correct(change.index, change.after)
         self.look()
@@ -202,7 +202,7 @@ class FindSimilarPanel(QWidget):
         try:
             written, change = self._written(found, self.shown())
         except InputError as error:
-            self._tool.say(str(error), problem=True)
+            self._tool.say_error(error)
             return
         layer = found.layer
         self._tool.session.locks(layer).write(change.index, change.after)

@@ -231,7 +231,7 @@ class QueueWidget(Tool[QueueOptions]):
             else:
                 review.previous()
         except InputError as error:
-            self.say(str(error), problem=True)
+            self.say_error(error)
 
     # Wiring
 

@@ -18,11 +18,7 @@ def when_undocked(widget: QWidget, call: Callable[[], None]) -> None:
 def open_as_tab(widget: QWidget) -> None:
     """Show the dock of `widget` as a tab over another dock of this plugin, never below it."""
     widget.setProperty(_TABBED, True)
-    # napari places a dock after the widget is in it. A timer of the widget ends with it.
-    soon = QTimer(widget)
-    soon.setSingleShot(True)
-    soon.timeout.connect(lambda: _join_tabs(widget))
-    _Docking(widget, soon.start, docked=True)
+    _when_placed(widget, lambda: _join_tabs(widget))
 
 
 def ask_before_closing(widget: QWidget, running: Callable[[], str]) -> None:
@@ -35,10 +31,15 @@ def ask_before_closing(widget: QWidget, running: Callable[[], str]) -> None:
     running
         Returns the titles of the tools that run, or ``""``.
     """
-    guard = _CloseGuard(widget, running)
+    _when_placed(widget, _CloseGuard(widget, running).watch)
+
+
+def _when_placed(widget: QWidget, call: Callable[[], None]) -> None:
+    """Call `call` each time napari has placed the dock of `widget`, after the widget is in it."""
+    # A timer of the widget ends with it.
     soon = QTimer(widget)
     soon.setSingleShot(True)
-    soon.timeout.connect(guard.watch)
+    soon.timeout.connect(call)
     _Docking(widget, soon.start, docked=True)
 
 

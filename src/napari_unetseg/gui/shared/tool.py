@@ -22,7 +22,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.errors import InputError, NothingToDo
 from napari_unetseg.core.image import AXES
 from napari_unetseg.core.options import Options
 from napari_unetseg.gui.shared.axes_line import AxesLine, use_in_words
@@ -228,7 +228,7 @@ class Tool(QWidget, Generic[O]):
             options = self.form.options
             work = self.work(layer, options)
         except InputError as error:
-            self.say(str(error), problem=True)
+            self.say_error(error)
             return
         self._source, self._options = layer, options
         self._begun = (_shape(layer), data_version(layer))
@@ -265,6 +265,10 @@ class Tool(QWidget, Generic[O]):
         self.message.setText(message)
         self.message.setProperty("problem", problem)
         self.message.setStyleSheet(PROBLEM if problem else "")
+
+    def say_error(self, error: InputError) -> None:
+        """Show why nothing was done: as a problem, unless there was nothing to do."""
+        self.say(str(error), problem=not isinstance(error, NothingToDo))
 
     def unsay(self) -> None:
         """Clear the message if it shows a problem."""
