@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,7 +27,6 @@ from skimage.measure import label
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 
-from finer_network import with_finer_level
 from image_views import Array, Views, pieces
 from object_sets import KNOWN, Pairs, drawn, drawn_to_test, foreground, grey, kinds, scores
 
@@ -40,7 +39,6 @@ from napari_unetseg.core.image import Image
 from napari_unetseg.core.inference.plausibility import fullest_window
 from napari_unetseg.core.inference.predict_options import PredictOptions
 from napari_unetseg.core.inference.prediction import predict
-from napari_unetseg.core.model.network_specs import UNetSpec
 from napari_unetseg.core.model.registry import spec_of
 from napari_unetseg.core.model.trained_model import ModelCard, TrainedModel
 from napari_unetseg.core.models_io.native import load, save
@@ -186,8 +184,6 @@ class Shipped:
 
 
 _FULL = (("resolution", "full"),)
-_FINER = (*_FULL, ("stem", "plain"), ("width", 8), ("depth", 4))
-"""The same with one more level, since most objects that are merged are smaller than 18 pixels."""
 _FINE = (("patch", 192), ("batch", 6))
 _OFTEN = (("patch", 128), ("batch", 8))
 """More steps in the same time, of as many pixels."""
@@ -207,18 +203,19 @@ _AXONS = "5 scanning electron micrographs of rat spinal cord, MIT (data_axondeep
 
 MODELS = {
     "nuclei": Shipped(
-        "CC0-1.0",
+        _WITH_ENCODER,
         of_set("nuclei"),
         (_NUCLEI,),
         ("nuclei", "phase_cells"),
-        steps=6100,
+        steps=8000,
         # Views that show all images at one diameter, 22 pixels, made it no better.
-        views=Views(count=1, sizes=(0.5, 2.5), light=0.3, inverted=0.15, times=0.5),
-        settings=_FINER,
+        views=Views(count=3, sizes=(0.5, 2.5), light=0.3, inverted=0.15, times=0.2),
+        kind="pretrained-unet",
+        settings=_FULL,
         options=(
             *_OFTEN,
             *(("scale", 0.2), ("blur", 0.5), ("noise", 0.1), ("intensity", 0.3)),
-            ("averaging", 0.995),
+            *(("averaging", 0.999), ("learning_rate", 0.002)),
         ),
     ),
     "stained_nuclei": Shipped(
@@ -226,7 +223,7 @@ MODELS = {
         of_set("stained_nuclei"),
         (_STAINED,),
         ("stained_nuclei",),
-        steps=1500,
+        steps=2500,
         views=Views(count=6, sizes=(0.6, 1.8), light=0.2, stain=0.5),
         kind="pretrained-unet",
         settings=_FULL,
@@ -258,7 +255,7 @@ MODELS = {
         of_set("phase_cells"),
         (_PHASE,),
         ("phase_cells", "nuclei"),
-        steps=1500,
+        steps=2500,
         views=Views(count=2, sizes=(0.6, 1.6), light=0.3, piece=512),
         kind="pretrained-unet",
         settings=_FULL,
@@ -336,8 +333,6 @@ def trained(
     spec = spec_of(plan.kind, dict(plan.settings))
     if start is not None and start.spec.kind != spec.kind:
         own, start = "", None
-    if isinstance(spec, UNetSpec) and start and cast(UNetSpec, start.spec).depth < spec.depth:
-        start = with_finer_level(start, list(blocks(start, learn)))
     reading = Reading(plan.labels_are, class_names=plan.classes)
     # Nothing is held out here: the model that is continued may have learnt from what is held out
     # now, and would seem to be better than all later ones.

@@ -20,7 +20,7 @@ FOLDER = Path(__file__).parents[2] / "shipped"
 NDIM = 2
 """Number of spatial axes of every shipped model, known without opening one."""
 
-_WITH_PRETRAINED_ENCODER = ("stained_nuclei", "phase_cells")
+_WITH_PRETRAINED_ENCODER = ("nuclei", "stained_nuclei", "phase_cells")
 
 _DESCRIPTIONS = ("rdf.yaml", "bioimageio.yaml", "model.yaml")
 
