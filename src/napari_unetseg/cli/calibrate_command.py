@@ -59,7 +59,7 @@ def calibrate_command(
     trained = open_model(model)
     if not trained.state:
         raise InputError(
-            f"{model} is a model from another program, which cannot be saved anew. Give a model "
+            f"{model} is a model from another program, which cannot be saved again. Give a model "
             "that was trained here."
         )
     read_as: AnnotationKind = "mask" if trained.labels_are == "mask" else "objects"

@@ -18,7 +18,7 @@ class Heard:
         self.threads = set()
         task.progressed.connect(lambda *said: self._hear(self.progress, said))
         task.returned.connect(lambda result: self._hear(self.results, result))
-        task.refused.connect(lambda said: self._hear(self.sentences, said))
+        task.refused.connect(lambda error: self._hear(self.sentences, str(error)))
         task.failed.connect(lambda error: self._hear(self.failures, error))
 
     def _hear(self, where, what):

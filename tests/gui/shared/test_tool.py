@@ -6,6 +6,7 @@ from napari.components import ViewerModel
 from qtpy.QtWidgets import QCheckBox, QLabel
 
 from napari_unetseg.core.background import BackgroundOptions
+from napari_unetseg.core.errors import InputError, NothingToDo
 from napari_unetseg.gui.shared.layer_choice import LayerChoice
 from napari_unetseg.gui.shared.tool import Tool
 
@@ -73,3 +74,18 @@ def test_a_choice_does_not_follow_to_the_layer_of_another(qtbot, viewer):
     assert pick.layer() is first
     for choice in (pick, other):
         choice.close_events()
+
+
+@pytest.mark.parametrize(("error", "problem"), [(NothingToDo, False), (InputError, True)])
+def test_a_run_with_nothing_to_do_is_no_problem(qtbot, viewer, error, problem):
+    def work(progress):
+        raise error("Nothing was found.")
+
+    tool = Probe(viewer)
+    qtbot.addWidget(tool)
+    tool.work = lambda layer, options: work
+    tool.run()
+    qtbot.waitUntil(lambda: not tool.running, timeout=10_000)
+    assert tool.message.text() == "Nothing was found."
+    assert tool.message.property("problem") is problem
+    tool.close_tool()

@@ -476,8 +476,8 @@ class BatchWidget(QWidget):
         )
         self.page.say(message, problem=failed)
 
-    def _on_refused(self, sentence: str) -> None:
-        self.page.say(sentence, problem=True)
+    def _on_refused(self, error: InputError) -> None:
+        self.page.say(str(error), problem=True)
 
     def _on_failed(self, error: Exception) -> None:
         self.page.say(

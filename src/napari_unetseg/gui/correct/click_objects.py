@@ -495,11 +495,11 @@ class ObjectClicks(QObject):
         self.said.emit(f"{whose}{REFINE}", False)
         self.changed.emit()
 
-    def _on_refused(self, sentence: str) -> None:
+    def _on_refused(self, error: InputError) -> None:
         hover = self._asked is not None and self._asked.hover
         self._asked, self._preparing = None, False
         if not hover:
-            self.said.emit(sentence, True)
+            self.said.emit(str(error), True)
         self.changed.emit()
         self._next()
 

@@ -126,7 +126,7 @@ class FeaturesWidget(Tool[FeatureOptions]):
         super().__init__(napari_viewer, FeatureOptions())
         self._reading = Latest(self)
         self._reading.answered.connect(self._on_layers)
-        self._reading.refused.connect(self._on_refused)
+        self._reading.refused.connect(self.say_error)
         self.models = ModelChoice()
         self.models.setToolTip("A UNet or CNN: trained in this session, loaded or shipped.")
         self.models.currentIndexChanged.connect(lambda: self._read_layers())

@@ -309,7 +309,7 @@ class MeasureWidget(Tool[MeasureOptions]):
             lambda progress: write_measured(kind, path, found, labels, name, progress), self
         )
         self._saving.returned.connect(self._on_saved)
-        self._saving.refused.connect(self._on_refused)
+        self._saving.refused.connect(self.say_error)
         self._saving.failed.connect(self._on_failed)
         self._saving.finished.connect(self._on_saving_finished)
         self.say(f"Writing {path.name}...")

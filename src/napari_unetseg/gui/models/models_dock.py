@@ -281,8 +281,8 @@ class ModelsWidget(QWidget):
     def _on_facts(self, lines: list[str]) -> None:
         self.facts.setPlainText("\n".join(lines))
 
-    def _on_no_facts(self, sentence: str) -> None:
-        self.facts.setPlainText(sentence)
+    def _on_no_facts(self, error: InputError) -> None:
+        self.facts.setPlainText(str(error))
 
     def _on_opened(self, model: TrainedModel, path: Path) -> None:
         if not shipped.shipped_name(path):
@@ -300,8 +300,8 @@ class ModelsWidget(QWidget):
         else:
             self.say("Nothing was run. Test asks again.")
 
-    def _on_refused(self, sentence: str) -> None:
-        self.say(sentence, problem=True)
+    def _on_refused(self, reason: InputError | str) -> None:
+        self.say(str(reason), problem=True)
 
     def _try(self, act: Callable[[], str | None]) -> None:
         """Run a short action, and show its message or error."""

@@ -59,7 +59,7 @@ class LiveSplitting(QObject):
         self._hidden: Layer | None = None
         self._latest = Latest(self)
         self._latest.answered.connect(self._on_answer)
-        self._latest.refused.connect(lambda sentence: say(sentence, problem=True))
+        self._latest.refused.connect(lambda error: say(str(error), problem=True))
 
     @property
     def busy(self) -> bool:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QWidget
 
+from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.gui.predict.live_splitting import Say
 from napari_unetseg.gui.shared.model_opener import FILES, Opener
@@ -83,8 +84,8 @@ class LoadAndSave(QWidget):
     def _on_written(self, path: Path) -> None:
         self._say(f"Saved {path}. Load model... opens it again, here or in another window.")
 
-    def _on_refused(self, sentence: str) -> None:
-        self._say(sentence, problem=True)
+    def _on_refused(self, reason: InputError | str) -> None:
+        self._say(str(reason), problem=True)
 
 
 def _saved(model: TrainedModel, path: Path) -> Path:

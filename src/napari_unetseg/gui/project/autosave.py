@@ -232,9 +232,9 @@ class Autosave(QObject):
             if layer in self._viewer.layers:
                 show_tracks(self._viewer.layers, layer, lineage)
 
-    def _on_refused(self, sentence: str) -> None:
-        self.problem = sentence
-        self.refused.emit(sentence)
+    def _on_refused(self, reason: InputError | str) -> None:
+        self.problem = str(reason)
+        self.refused.emit(self.problem)
 
     def _on_failed(self, error: Exception) -> None:
         known = self.problem

@@ -118,7 +118,7 @@ class ReviewWidget(Tool[ReviewOptions]):
         self._bound = False
         self._rematch = Latest(self)
         self._rematch.answered.connect(self._on_rematched)
-        self._rematch.refused.connect(self._on_refused)
+        self._rematch.refused.connect(self.say_error)
         # A run that is just ending blocks the next one.
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)

@@ -6,6 +6,7 @@ from typing import Any
 from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QMessageBox, QWidget
 
+from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.inference.open_segmenter import check_weights
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.gui.shared.task import Latest
@@ -32,7 +33,7 @@ class Opener(QObject):
         super().__init__(parent)
         self._files = Latest(self)
         self._files.answered.connect(self._on_answer)
-        self._files.refused.connect(self.refused)
+        self._files.refused.connect(self._on_refused)
 
     @property
     def busy(self) -> bool:
@@ -42,6 +43,9 @@ class Opener(QObject):
     def open(self, path: Path, *, trust: bool = False) -> None:
         """Open a file or folder; `opened` or `refused` follow."""
         self._files.ask(lambda progress: _opened(path, trust))
+
+    def _on_refused(self, error: InputError) -> None:
+        self.refused.emit(str(error))
 
     def _on_answer(self, answer: tuple[Path, Any]) -> None:
         path, found = answer

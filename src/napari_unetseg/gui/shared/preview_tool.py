@@ -32,7 +32,7 @@ class PreviewTool(Tool[O]):
         super().__init__(viewer, options)
         self.latest = Latest(self)
         self.latest.answered.connect(self.looked)
-        self.latest.refused.connect(self._on_refused)
+        self.latest.refused.connect(self.say_error)
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.setInterval(_WAIT_MS)

@@ -137,8 +137,8 @@ class Task(QObject):
         An intermediate result.
     returned(object)
         The result; not sent after `cancel`.
-    refused(str)
-        The message of an `InputError`, which the user can fix.
+    refused(object)
+        An `InputError`: there was nothing to do, or something that the user can fix.
     failed(object)
         Any other exception: a defect, to show and raise.
     finished()
@@ -150,7 +150,7 @@ class Task(QObject):
     progressed = Signal(float, str)
     shown = Signal(object)
     returned = Signal(object)
-    refused = Signal(str)
+    refused = Signal(object)
     failed = Signal(object)
     finished = Signal()
 
@@ -207,7 +207,7 @@ class Task(QObject):
         if self._cancelled:
             return
         if isinstance(error, InputError):
-            self.refused.emit(str(error))
+            self.refused.emit(error)
         else:
             self.failed.emit(error)
 
@@ -226,14 +226,14 @@ class Latest(QObject):
     -------
     answered(object)
         The result of the latest request.
-    refused(str)
-        The reason why the latest request failed.
+    refused(object)
+        The `InputError` of the latest request.
     idle()
         Nothing is computed any more, and nothing is pending.
     """
 
     answered = Signal(object)
-    refused = Signal(str)
+    refused = Signal(object)
     idle = Signal()
 
     def __init__(self, parent: QObject | None = None) -> None:

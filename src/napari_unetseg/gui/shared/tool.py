@@ -237,7 +237,7 @@ class Tool(QWidget, Generic[O]):
         self.task.progressed.connect(self._on_progressed)
         self.task.shown.connect(self.show_on_the_way)
         self.task.returned.connect(self._on_returned)
-        self.task.refused.connect(self._on_refused)
+        self.task.refused.connect(self.say_error)
         self.task.failed.connect(self._on_failed)
         self.task.finished.connect(self._on_finished)
         self.say("Working...")
@@ -473,9 +473,6 @@ class Tool(QWidget, Generic[O]):
             )
         self.say(message)
         self.session.step_done.emit()
-
-    def _on_refused(self, sentence: str) -> None:
-        self.say(sentence, problem=True)
 
     def _on_failed(self, error: Exception) -> None:
         self.say(

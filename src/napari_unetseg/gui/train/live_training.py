@@ -10,6 +10,7 @@ from napari.utils.events import disconnect_events
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, QTimer, Signal
 
+from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.model.pixel_specs import PixelSpec
 from napari_unetseg.core.model.trained_model import TrainedModel
@@ -244,10 +245,10 @@ class Live(QObject):
             self._keep(self._making)
             self.predicted.emit(prediction)
 
-    def _on_refused(self, sentence: str) -> None:
+    def _on_refused(self, error: InputError) -> None:
         if self._making is not None:
             self._keep(self._making)
-            self.refused.emit(sentence)
+            self.refused.emit(str(error))
 
     def _keep(self, making: _Making) -> None:
         """Keep the learner, and compute what it misses of the pretrained features."""
