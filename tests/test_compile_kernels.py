@@ -52,6 +52,45 @@ print(json.dumps({
 """
 
 
+# Prints what napari compiles, after the compilation in advance, for labels and a queue's frame.
+_NAPARI_CODE = """
+import json, sys
+import numpy as np
+from napari_unetseg import compile_kernels
+
+compile_kernels.draw_layers(np.int32)
+assert not any(name in sys.modules for name in ("PyQt6", "PySide6", "qtpy"))
+
+from numba.core.dispatcher import Dispatcher
+from napari.layers.shapes import _accelerated_triangulate_numba
+from napari.utils.colormaps import _accelerated_cmap
+
+compiled = [
+    kernel
+    for module in (_accelerated_triangulate_numba, _accelerated_cmap)
+    for kernel in vars(module).values()
+    if isinstance(kernel, Dispatcher) and kernel.targetoptions.get("inline") != "always"
+]
+before = [set(kernel.signatures) for kernel in compiled]
+
+from napari.components import ViewerModel
+from napari_unetseg.core.review_queue import Item
+from napari_unetseg.gui.measure.colouring import colours_of, scale_of
+from napari_unetseg.gui.queue.queue_frame import ItemFrame
+
+viewer = ViewerModel()
+ids = np.zeros((60, 50), np.int32)
+ids[10:30, 10:30] = 1
+labels = viewer.add_labels(ids)
+values = np.array([2.0])
+labels.colormap = colours_of(np.array([1]), values, scale_of("area", values))
+item = Item("object", (10, 10), (30, 30), number=1)
+ItemFrame(viewer).show(labels, item)
+after = [set(kernel.signatures) - old for kernel, old in zip(compiled, before)]
+print(json.dumps([sum(map(len, before)), [str(new) for new in after if new]]))
+"""
+
+
 def _commands(folder: Path) -> Iterator[list[str]]:
     """Write images of other sizes than those compiled for, and yield commands on them."""
     for name, sample in (("YX", nuclei((150, 170), seed=1)), ("ZYX", nuclei((9, 80, 70), seed=2))):
@@ -87,6 +126,16 @@ def test_every_kernel_is_compiled_in_advance_for_what_it_meets(tmp_path: Path) -
     assert found["unused"] == []
     assert set(found["statuses"]) == {0}, done.stderr
     assert found["compiled later"] == {}
+
+
+def test_napari_compiles_nothing_for_the_layers_of_results() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _NAPARI_CODE], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    n_compiled, later = json.loads(done.stdout.splitlines()[-1])
+    assert n_compiled > 0
+    assert later == []
 
 
 def test_nothing_is_compiled_where_nothing_can_be_kept(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,8 +5,12 @@
 The window runs this once per installed version in a process of its own, at low priority, so that
 the first use of a tool does not wait for the compiler. It may also be run when an image of a
 container is built. It ends at once where no folder for the machine code can be written.
+
+napari compiles code of its own when a layer of labels or shapes is first drawn, which blocks the
+window: layers are made here without a window, so that this code is kept too.
 """
 
+import contextlib
 import sys
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
@@ -27,6 +31,9 @@ Step = Callable[[], object]
 
 def steps() -> Iterator[Step]:
     """Yield calls that together use every kernel, those of the first tools of the ladder first."""
+    with_napari = find_spec("napari") is not None
+    if with_napari:
+        yield lambda: draw_layers(np.int32)  # the type of results
     for dtype in DTYPES:
         for volume in (False, True):
             image, labels = _scene(dtype, volume=volume)
@@ -44,11 +51,16 @@ def steps() -> Iterator[Step]:
             yield lambda image=image, labels=labels: _pixel_model(image, labels)  # type: ignore[misc]
         else:
             yield lambda image=image: _features(image)  # type: ignore[misc]
+    if with_napari:
+        for wide in (np.int64, np.uint32, np.uint64):
+            yield lambda wide=wide: draw_layers(wide)  # type: ignore[misc]
 
 
 def made_by() -> dict[str, str]:
     """Return the versions and the place that kept machine code is valid for."""
-    names = ("napari-unetseg", "numba", "numpy")
+    names = ["napari-unetseg", "numba", "numpy"]
+    if find_spec("napari") is not None:
+        names.append("napari")
     return {
         "python": sys.version,
         "package": str(Path(__file__).parent),
@@ -67,6 +79,26 @@ def compile_all() -> int:
         for step in steps():
             step()
     return 0
+
+
+def draw_layers(dtype: Any) -> None:
+    """Make napari draw labels by number and by colours of their own, and a polygon.
+
+    Parameters
+    ----------
+    dtype
+        Of the labels; napari needs no code for those of 8 and 16 bits.
+    """
+    # Where numba can keep nothing, napari's modules cannot be imported.
+    with contextlib.suppress(RuntimeError):
+        from napari.layers import Labels, Shapes
+        from napari.utils.colormaps import DirectLabelColormap
+
+        layer = Labels(np.eye(4, dtype=dtype))
+        layer.colormap = colours = DirectLabelColormap(color_dict={None: "black", 1: "red"})
+        colours.map(np.zeros(1, dtype))
+        square = np.array([(0, 0), (0, 4), (4, 4), (4, 0)], float)
+        Shapes(ndim=2).add([square], shape_type="polygon", face_color="transparent")
 
 
 def _scene(dtype: Any, *, volume: bool) -> tuple[Any, Any]:
