@@ -2,10 +2,10 @@
 
 Usage: python tools/walk_the_window.py WALK DATA OUT [WIDTHxHEIGHT]
 
-WALK is nuclei, neurons, folder or docks; DATA is a folder like `shared/data`; OUT gets a picture
-after every step, what the walk wrote, and `diary.csv`, with the longest time of each step in which
-the window did not answer. The window has 1400x900 points unless told otherwise. Needs a display,
-real or virtual.
+WALK is nuclei, phase, neurons, folder or docks; DATA is a folder like `shared/data`; OUT gets a
+picture after every step, what the walk wrote, and `diary.csv`, with the longest time of each step
+in which the window did not answer. The window has 1400x900 points unless told otherwise. Needs a
+display, real or virtual.
 """
 
 import csv
@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 
 _TOO_LONG = 900
+_WALKS = ("nuclei", "phase", "neurons", "folder", "docks")
 
 
 def main(walk: str, data: Path, out: Path, size: str) -> None:
@@ -38,6 +39,8 @@ def main(walk: str, data: Path, out: Path, size: str) -> None:
     person.diary.append(person.diary.pop()._replace(seconds=time.perf_counter() - begun))
     if walk == "nuclei":
         walks.nuclei(person, sorted((data / "nuclei_fluo_cc0" / "images").iterdir())[0], out)
+    elif walk == "phase":
+        walks.nuclei(person, sorted((data / "phase_cells_mit" / "images").iterdir())[0], out)
     elif walk == "docks":
         walks.docks(person, sorted((data / "nuclei_fluo_cc0" / "images").iterdir())[0])
     elif walk == "neurons":
@@ -58,7 +61,7 @@ def main(walk: str, data: Path, out: Path, size: str) -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) not in (4, 5) or sys.argv[1] not in ("nuclei", "neurons", "folder", "docks"):
+    if len(sys.argv) not in (4, 5) or sys.argv[1] not in _WALKS:
         sys.exit(__doc__)
     walk, data, out, size = [*sys.argv[1:], "1400x900"][:4]
     main(walk, Path(data), Path(out), size)

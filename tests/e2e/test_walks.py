@@ -40,7 +40,10 @@ def test_from_an_image_of_nuclei_to_a_table(person, plate, tmp_path):
     table = walks.nuclei(person, plate / "n0.tif", tmp_path)
     truth = nuclei((128, 144), seed=0).objects.max()
     assert len(rows_of(table)) == pytest.approx(truth, rel=0.3)
-    assert "Next: Measure" in {step.name: step.message for step in person.diary}["predict"]
+    said = {step.name: step.message for step in person.diary}
+    assert "fits best" in said["see which model fits"]
+    assert "Next: Measure" in said["predict"]
+    assert person.clicks == 9, "three in the menu, two in each file dialog and its button"
 
 
 def test_from_one_image_to_the_tables_of_a_folder(person, plate):

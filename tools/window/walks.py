@@ -20,16 +20,16 @@ def begin(person: Person, image: Path) -> None:
 
 
 def nuclei(person: Person, image: Path, out: Path) -> Path:
-    """Walk from an image of fluorescent nuclei to a table of them; return its path."""
+    """Walk from an image of nuclei or cells to a table of them; return its path."""
     begin(person, image)
-    with person.step("turn to Predict"):
-        person.turn_to("Predict")
+    with person.step("see which model fits"):
+        person.wait(lambda: "fits" in person.message())
     with person.step("predict"):
         person.run("Predict")
     with person.step("measure"):
-        person.turn_to("Measure")
-        person.run("Measure")
-    table = out / "nuclei.csv"
+        person.click("Measure")
+        person.wait(lambda: person.button("Save table...").isEnabled())
+    table = out / "objects.csv"
     with person.step("save the table"):
         person.answer_file_dialog(table, lambda: person.click("Save table..."))
         person.wait(table.is_file, 30)

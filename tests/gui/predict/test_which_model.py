@@ -189,3 +189,39 @@ def test_results_are_outlined_at_a_click(viewer, tool, finish):
     finish()
     shown = tool.preview.layer.data
     assert 0 < np.count_nonzero(shown) < np.count_nonzero(objects(viewer, image).data)
+
+
+def test_a_look_marks_the_best_and_predict_takes_it(qtbot, viewer, tool, finish, monkeypatch):
+    viewer.add_image(NUCLEI.image, name="cells")
+    tool.show()
+    tool.look_for_model()
+    qtbot.waitUntil(lambda: tool.finder.tried is not None, timeout=60_000)
+    assert "nuclei fits best" in tool.message.text()
+    assert "Press Predict" in tool.message.text()
+    assert [card.name for card in tool.finder.gallery.cards if card.isChecked()] == ["nuclei"]
+    assert tool.model() is None, "a mark is no choice"
+    assert [layer.name for layer in viewer.layers] == ["cells"]
+    monkeypatch.setattr(module, "try_shipped", lambda *given: pytest.fail("tried twice"))
+    tool.run()
+    finish()
+    assert tool.model() is shipped.open_shipped("nuclei")
+    assert "Next: Measure" in tool.message.text()
+
+
+def test_a_look_ends_with_the_page_and_is_of_one_image(qtbot, viewer, tool):
+    viewer.add_image(NUCLEI.image, name="cells")
+    tool.show()
+    tool._look()
+    assert "Trying" in tool.message.text()
+    tool.hide()
+    assert tool.message.text() == ""
+    qtbot.waitUntil(lambda: not tool._looking.busy, timeout=60_000)
+    assert tool.finder.tried is None
+    tool.show()
+    tool._look()
+    viewer.add_image(NOISE, name="noise")
+    assert tool.message.text() == ""
+    tool.models.choose("neurons")
+    tool._look()
+    qtbot.waitUntil(lambda: not tool._looking.busy, timeout=60_000)
+    assert tool.finder.tried is None

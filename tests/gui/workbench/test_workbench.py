@@ -137,3 +137,37 @@ def test_opening_loads_no_plots_and_no_other_tools():
     )
     done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
     assert json.loads(done.stdout) == []
+
+
+def test_an_opened_image_is_looked_at_and_measured_by_one_click(qtbot, tmp_path):
+    from napari.layers._source import layer_source
+
+    from napari_unetseg.core.samples import nuclei
+
+    viewer = ViewerModel()
+    bench = WorkbenchWidget(viewer)
+    qtbot.addWidget(bench)
+    bench.show()
+    predict = bench.tool(TITLES.index("Predict"))
+    with layer_source(path=str(tmp_path / "cells.tif")):
+        viewer.add_image(nuclei((128, 144), seed=0).image)
+    qtbot.waitUntil(lambda: "nuclei fits best" in predict.message.text(), timeout=60_000)
+    assert not predict.measure_button.isVisible()
+    predict.run()
+    qtbot.waitUntil(lambda: not predict.running, timeout=60_000)
+    predict.measure_button.click()
+    measure = bench.tool(TITLES.index("Measure"))
+    assert measure.isVisible()
+    qtbot.waitUntil(lambda: measure.found is not None, timeout=60_000)
+    assert measure.pick.layer() is viewer.layers[-1]
+    viewer.layers.remove(viewer.layers[-1])
+    bench.open_tool("Predict")
+    assert not predict.measure_button.isVisible()
+    bench.close_tools()
+
+
+def test_an_image_that_a_script_adds_is_not_looked_at(bench, viewer, qtbot):
+    bench.show()
+    viewer.layers.clear()
+    viewer.add_image(np.zeros((40, 40), np.uint8))
+    assert not bench.tool(TITLES.index("Predict"))._look_soon.isActive()

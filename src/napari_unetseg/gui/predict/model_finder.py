@@ -8,6 +8,7 @@ from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.inference.plausibility import FITS, Trial
+from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.models_io import shipped_models as shipped
 from napari_unetseg.core.models_io.compare_shipped import Comparison, compare_shipped
 from napari_unetseg.core.models_io.model_pictures import Picture, draw_picture, example_picture
@@ -37,6 +38,11 @@ class Tried:
     comparison: Comparison
     pictures: Mapping[str, Picture] = field(default_factory=dict)
     run: PredictRun | None = None
+
+    @property
+    def best(self) -> Trial | None:
+        """The trial of the model that fits best; None when none fits."""
+        return self.comparison.best
 
 
 def try_shipped(image: Image, progress: Progress) -> Tried:
@@ -79,6 +85,12 @@ class ModelFinder(QWidget):
         column.setSpacing(2)
         column.addWidget(self.heading)
         column.addWidget(self.gallery)
+
+    @property
+    def marked(self) -> TrainedModel | None:
+        """The model that fits best of those that were tried, if any does."""
+        best = None if self.tried is None else self.tried.best
+        return None if best is None else best.model
 
     def show_examples(self) -> None:
         """Show a piece of the images that each model learnt, read in another thread."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from napari.layers import Layer
 from napari.utils.events import disconnect_events
+from qtpy.QtCore import QTimer
 
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.inference.object_size import mismatch
@@ -56,6 +57,10 @@ if TYPE_CHECKING:
 
 
 _AUTOMATIC = "automatic"
+_PLUGIN, _MEASURE = "napari-unetseg", "Measure"
+_LOOKING = "Trying the models on this image..."
+_LOOK_MS = 300
+"""Time in which the page and the image are drawn, before models are tried."""
 _FINDER_ROW = 3
 """Row of the form below the model."""
 
@@ -101,7 +106,18 @@ class PredictWidget(Tool[PredictDockOptions]):
         )
         self.outlines.toggled.connect(lambda: self.live.look())
         self.files = LoadAndSave(self.model, self._on_opened, self.say)
+        self.measure_button = text_button(
+            _MEASURE, "Measure these objects, in Results.", self.measure
+        )
         self._warm = Latest(self)
+        self._looking = Latest(self)
+        self._looking.answered.connect(self._on_looked)
+        # Without torch, for instance: a run says why.
+        self._looking.refused.connect(self._end_look)
+        self._look_soon = QTimer(self)
+        self._look_soon.setSingleShot(True)
+        self._look_soon.setInterval(_LOOK_MS)
+        self._look_soon.timeout.connect(self._look)
         self._slide: Slide | None = None
         self.decoding.changed.connect(self._on_decoding)
         self.viewer.dims.events.current_step.connect(self.live.look)
@@ -119,6 +135,8 @@ class PredictWidget(Tool[PredictDockOptions]):
             forms={"splitting": self.decoding},
         )
         self.form.layout.insertRow(_FINDER_ROW, self.finder)
+        self.foot.addWidget(self.measure_button)
+        self.viewer.layers.events.removed.connect(self._offer_measure)
         self.models.currentIndexChanged.connect(self._on_model)
         self.session.models_changed.connect(self._fill_models)
         self._fill_models()
@@ -146,6 +164,42 @@ class PredictWidget(Tool[PredictDockOptions]):
         """Choose how the model makes objects by the labels chosen for it."""
         self._run_to("fit")
 
+    def look_for_model(self) -> None:
+        """Try the shipped models on the image while the page is in sight, and mark the best.
+
+        Nothing is run or chosen, and leaving the page ends it. With a chosen model nothing happens.
+        """
+        self._look_soon.start()
+
+    def measure(self) -> None:
+        """Open Measure, and measure the predicted objects."""
+        labels, bench = self._objects(), self._bench()
+        if labels is None:
+            return
+        if bench is not None:
+            tool = bench.open_tool(_MEASURE)
+        else:
+            _, tool = self.viewer.window.add_plugin_dock_widget(_PLUGIN, _MEASURE)
+        tool.pick.pick(labels)
+        tool.run()
+
+    def _look(self) -> None:
+        layer = self.pick.layer()
+        free = self.isVisible() and not self.running and self.finder.tried is None
+        if layer is None or not free or self.model() is not None or not shipped.names():
+            return
+        seen = visible_part(layer, self.preview.plane(layer))
+        self.say(_LOOKING)
+        self._looking.ask(lambda progress: try_shipped(seen, progress))
+
+    def _end_look(self, error: object = None) -> None:
+        self._looking.forget()
+        if self.message.text() == _LOOKING:
+            self.say("")
+
+    def _on_looked(self, tried: Tried) -> None:
+        self.say(self._show_tried(tried))
+
     def _run_to(self, what: Literal["try", "fit"]) -> None:
         """Start a run for something else than a prediction."""
         self._asked = what
@@ -155,6 +209,7 @@ class PredictWidget(Tool[PredictDockOptions]):
             self._asked = "predict"
 
     def work(self, layer: Layer, options: PredictDockOptions) -> Work:
+        self._end_look()
         model = self.model()
         if self._asked == "fit":
             return self.fitting.work(layer, model, self.preview.plane(layer))
@@ -198,6 +253,10 @@ class PredictWidget(Tool[PredictDockOptions]):
             for name in shipped.names():
                 chosen = shipped.open_shipped(name)
                 runs[name] = begin_run(layer, chosen, options, DecodeOptions(), index)
+            known = self.finder.tried
+            if known is not None and known.best is not None and known.best.model.name in runs:
+                begun = replace(runs[known.best.model.name], trial=known.best)
+                return lambda progress: replace(known, run=predict_work(begun)(progress))
 
         def work(progress: Reporter) -> Tried:
             share = 0.4 if runs else 1.0
@@ -224,20 +283,27 @@ class PredictWidget(Tool[PredictDockOptions]):
             self.finder.forget()
             self._show_finder()
             return self._show_run(result)
-        best, reason = result.comparison.best, result.comparison.reason
+        best, reason = result.best, result.comparison.reason
         if result.run is not None:
             self.finder.forget()
             return f"{reason} {self._show_run(result.run)}"
         if layer is not self.pick.layer():
             return f"{reason} Another image was chosen meanwhile."
-        self.finder.show_tried(result)
         if best is not None and self.model() is None:
             self.models.choose(best.model.name)
+        return self._show_tried(result)
+
+    def _show_tried(self, tried: Tried) -> str:
+        """Show how the shipped models do on the image, and return what to do next."""
+        self.finder.show_tried(tried)
         self._show_finder()
         self.scroller.ensureVisible(0, 0)
-        if best is None:
-            return reason
-        return f"{reason} Press {self.run_text} to run the marked model, or click another picture."
+        if tried.best is None:
+            return tried.comparison.reason
+        return (
+            f"{tried.comparison.reason} Press {self.run_text} to run the marked model, or click "
+            "another picture."
+        )
 
     def _show_run(self, result: PredictRun) -> str:
         if result.model not in self.session.models:
@@ -325,6 +391,7 @@ class PredictWidget(Tool[PredictDockOptions]):
     # What the page shows
 
     def layer_changed(self, layer: Layer | None) -> None:
+        self._end_look()
         self.live.forget()
         self.models.fit_to(layer)
         self.finder.forget()
@@ -346,17 +413,20 @@ class PredictWidget(Tool[PredictDockOptions]):
         self._show_finder()
 
     def hidden(self) -> None:
+        self._end_look()
         self.live.drop()
         super().hidden()
 
     def close_tool(self) -> None:
         if not self._closed:
+            self._look_soon.stop()
             self.live.kept = None
             self.finder.close_finder()
             self.fitting.labels.close_events()
             if self._slide is not None:
                 self._slide.end()
             disconnect_events(self.viewer.dims.events, self.live)
+            disconnect_events(self.viewer.layers.events, self)
             self.session.models_changed.disconnect(self._fill_models)
         super().close_tool()
 
@@ -368,11 +438,27 @@ class PredictWidget(Tool[PredictDockOptions]):
         self.try_button.setEnabled(able and bool(shipped.names()))
         self.fitting.button.setEnabled(able and model is not None)
         self.files.save_button.setEnabled(model is not None and bool(model.state))
+        self._offer_measure()
+
+    def _objects(self) -> Layer | None:
+        """Return the predicted objects of the picked image."""
+        layer = self.pick.layer()
+        return None if layer is None else find_layer(self.viewer.layers, PREDICTED_OBJECTS, layer)
+
+    def _bench(self) -> Any:
+        """Return the Workbench that this is a page of, if it is."""
+        bench = self.session.workbench
+        return bench if bench is not None and bench.isAncestorOf(self) else None
+
+    def _offer_measure(self, event: object = None) -> None:
+        there = not self.running and (self._bench() is not None or hasattr(self.viewer, "window"))
+        self.measure_button.setVisible(there and self._objects() is not None)
 
     def _on_model(self, number: int = 0) -> None:
         """Offer what the chosen model is for."""
         model = self.model()
         if model is not None:
+            self._end_look()
             self._show_learnt(model.decoding)
         self.live.forget()
         self._show_decoding()
@@ -395,7 +481,8 @@ class PredictWidget(Tool[PredictDockOptions]):
         self.finder.setVisible(wanted)
         if wanted and self.isVisible():
             self.finder.show_examples()
-        self.finder.gallery.check("" if model is None else model.name)
+        marked = self.finder.marked if model is None else model
+        self.finder.gallery.check("" if marked is None else marked.name)
 
     def _results(self) -> list[Layer | None]:
         """Return the layers that hold predictions of the picked image."""

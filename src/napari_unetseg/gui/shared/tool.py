@@ -91,6 +91,7 @@ class Tool(QWidget, Generic[O]):
     """Names of the options at first sight, the others are under More; see `Form`."""
 
     bar: QProgressBar
+    foot: QVBoxLayout
     reset_button: QPushButton
 
     def __init__(self, viewer: Any, options: O) -> None:
@@ -402,7 +403,7 @@ class Tool(QWidget, Generic[O]):
         whole.setContentsMargins(0, 0, 0, 0)
         whole.addWidget(scroll)
         # Below what scrolls, so that they are always in sight.
-        foot = QVBoxLayout()
+        self.foot = foot = QVBoxLayout()
         foot.setContentsMargins(8, 0, 8, 6)
         foot.addLayout(buttons)
         foot.addWidget(self.bar)

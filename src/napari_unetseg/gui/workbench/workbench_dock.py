@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
+from napari.layers import Image as ImageLayer
 from napari.utils.events import disconnect_events
 from qtpy.QtCore import QSize, Qt, QTimer
 from qtpy.QtGui import QShowEvent
@@ -145,10 +146,12 @@ class WorkbenchWidget(QWidget):
 
         self._viewer.window.add_plugin_dock_widget(PLUGIN, TourWidget.title)
 
-    def open_tool(self, title: str) -> None:
-        """Show the page of the tool with a title, if there is one."""
-        if title in TITLES:
-            self.open_step(TITLES.index(title))
+    def open_tool(self, title: str) -> Any:
+        """Show the page of the tool with a title, if there is one, and return it."""
+        if title not in TITLES:
+            return None
+        self.open_step(TITLES.index(title))
+        return self.tool(self._at)
 
     def showEvent(self, event: QShowEvent | None) -> None:
         """Start to build the other pages once this one is visible."""
@@ -194,6 +197,14 @@ class WorkbenchWidget(QWidget):
             self.open_start()
         elif self._pages.currentWidget() is self.start and getattr(event, "type", "") != "removed":
             self.open_step(self._at)
+            if TITLES[self._at] == _FIRST_PAGE and _was_opened(event):
+                self.tool(self._at).look_for_model()
+
+
+def _was_opened(event: Any) -> bool:
+    """Whether the event is that of an image that was opened, from a file or as a sample."""
+    layer = getattr(event, "value", None)
+    return isinstance(layer, ImageLayer) and bool(layer.source.path or layer.source.sample)
 
 
 def _place(pages: QStackedWidget) -> QVBoxLayout:
