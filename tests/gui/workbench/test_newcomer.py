@@ -113,6 +113,20 @@ def test_options_are_remembered_by_the_next_dock_and_can_be_reset(qtbot, viewer,
     assert show(ThresholdWidget).form.options == ThresholdOptions()
 
 
+def test_options_of_a_closed_dock_return_in_the_same_session_alone(viewer, show):
+    viewer.add_image(picture())
+    remembered.remember("Threshold", {"options": {"min_size": 5}})
+    first = show(ThresholdWidget)
+    first.form.set(method="manual", value=0.25, min_size=7)
+    first.close_tool()
+    again = show(ThresholdWidget)
+    assert again.form.options == ThresholdOptions(min_size=7), "the value is of one image"
+    again.form.set(min_size=0)
+    again.close_tool()
+    assert show(ThresholdWidget).form.options == ThresholdOptions(), "a default is kept, too"
+    assert remembered.recall("Threshold") == {"options": {"min_size": 5}}
+
+
 def test_what_holds_for_one_image_is_not_remembered(qtbot, viewer, show):
     viewer.add_image(picture())
     first = show(ThresholdWidget)

@@ -41,6 +41,8 @@ class Memory:
     left_out
         Returns the names of options of one image or model, which are neither remembered nor
         reset.
+    closed
+        The options of docks that were closed in this session, by title; see `put_away`.
     """
 
     def __init__(
@@ -50,16 +52,19 @@ class Memory:
         choices: Mapping[str, QComboBox],
         reset_button: QPushButton,
         left_out: Callable[[], Collection[str]],
+        closed: dict[str, Known],
     ) -> None:
         self._dock, self._forms, self._choices = dock, forms, choices
         self._button, self._left_out = reset_button, left_out
+        self._closed = closed
         self._defaults = {name: form.options for name, form in forms.items()}
         self._first = {name: box.currentIndex() for name, box in choices.items()}
         self._held: tuple[dict[str, Any], dict[str, int]] | None = None
 
     def take_up(self) -> None:
         """Show the remembered options, and start to follow changes for Reset."""
-        known = recall(self._dock)
+        closed = self._closed.pop(self._dock, None)
+        known = recall(self._dock) if closed is None else closed
         for name, form in self._forms.items():
             form.options = merged(form.options, known.get(name, {}))
         for name, box in self._choices.items():
@@ -74,8 +79,18 @@ class Memory:
 
     def keep(self) -> None:
         """Remember the current options for the next session."""
-        if self._held is not None:
-            return
+        if self._held is None:
+            remember(self._dock, self._known())
+
+    def put_away(self) -> None:
+        """Keep the current options until the dock is opened again in this session.
+
+        They were perhaps never run, so the next session does not begin with them.
+        """
+        if self._held is None:
+            self._closed[self._dock] = self._known()
+
+    def _known(self) -> Known:
         left_out = self._left_out()
         known = {
             name: {n: v for n, v in _changed(form.options).items() if n not in left_out}
@@ -86,7 +101,7 @@ class Memory:
             for name, box in self._choices.items()
             if box.currentIndex() != self._first[name]
         }
-        remember(self._dock, {name: values for name, values in known.items() if values})
+        return {name: values for name, values in known.items() if values}
 
     def hold(self) -> None:
         """Pause remembering until `release`, for runs whose options the user did not choose."""

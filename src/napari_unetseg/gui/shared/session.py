@@ -70,6 +70,7 @@ class Session:
 
     def __init__(self) -> None:
         self.models: list[TrainedModel] = []
+        self.closed_options: dict[str, Any] = {}
         self._workbench: ReferenceType[Any] | None = None
         self._locks: WeakKeyDictionary[Labels, LayerLocks] = WeakKeyDictionary()
 

@@ -148,6 +148,7 @@ class Tool(QWidget, Generic[O]):
             choices or {},
             self.reset_button,
             self.forgotten,
+            self.session.closed_options,
         )
         self.memory.take_up()
         when_undocked(self, self.close_tool)
@@ -296,6 +297,7 @@ class Tool(QWidget, Generic[O]):
         """Cancel the run and disconnect from the viewer; the page cannot be used afterwards."""
         if not self._closed:
             self._closed = True
+            self.memory.put_away()
             self.cancel()
             self.hidden()
             self.pick.close_events()
