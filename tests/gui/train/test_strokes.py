@@ -406,3 +406,11 @@ def test_an_old_reason_is_not_shown_while_the_model_is_fitted(qtbot, tool, strok
     assert set(seen) == {(kept, True)}, "with a prediction in sight, strokes are quick"
     tool.live.setChecked(False)
     assert tool.message.text() == ""
+
+
+def test_one_layer_of_strokes_is_enough(tool, viewer):
+    other = viewer.add_labels(np.zeros((48, 64), np.uint8), name="mask", scale=(0.5, 0.5))
+    tool.strokes.new_layer()
+    assert tool.strokes.new_button.isHidden(), "its classes have buttons"
+    tool.labels.pick(other)
+    assert not tool.strokes.new_button.isHidden()

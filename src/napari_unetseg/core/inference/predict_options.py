@@ -54,7 +54,7 @@ class PredictOptions(SizeOptions, _ResultOptions):
     )
     flips: bool = option(
         False,
-        "Test-time augmentation",
+        "Mirror images",
         "Average the predictions of all mirror images (test-time augmentation): a little better, "
         "four times slower, eight times for stacks.",
         advanced=True,

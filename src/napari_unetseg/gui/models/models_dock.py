@@ -187,6 +187,7 @@ class ModelsWidget(QWidget):
             label.setWordWrap(True)
         self.list = QListWidget()
         self.list.setMinimumHeight(110)
+        self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.list.currentRowChanged.connect(self._on_chosen)
         self.list.itemDoubleClicked.connect(lambda item: self.load())
         self.facts = QPlainTextEdit()

@@ -39,6 +39,8 @@ class LayerTicks(QListWidget):
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setTextElideMode(Qt.TextElideMode.ElideMiddle)
         self._layers = viewer.layers
         self._accepts, self._likely = accepts, likely
         self._entries: list[Layer] = []

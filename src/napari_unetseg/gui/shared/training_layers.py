@@ -30,7 +30,7 @@ from napari_unetseg.gui.shared.layers import (
 RESULTS = (PREDICTED, PREDICTED_OBJECTS)
 
 _KINDS = {
-    "scribbles": "scribbles (0: unlabelled)",
+    "scribbles": "scribbles (0: none)",
     "mask": "mask (0: background)",
     "objects": "objects: an id for each",
 }

@@ -66,6 +66,7 @@ class ClassButtons(QWidget):
         self.add_button = small_button("+", _ADD_HELP, self.add_class)
         self.add_button.setAccessibleName("Add class")
         self.more = QLabel()
+        self.more.setWordWrap(True)
         self._grid = QGridLayout(self)
         self._grid.setContentsMargins(0, 0, 0, 0)
         self._grid.setVerticalSpacing(2)

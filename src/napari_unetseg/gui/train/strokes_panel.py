@@ -63,6 +63,10 @@ class StrokesPanel(QWidget):
         choice = self.labels.layer() is not None or self.labels.count() > 1
         self.labels.setVisible(choice)
         self.new_button.setText("New" if choice else _NEW)
+        # One is enough: the button of a class takes up its brush.
+        image = self._tool.pick.layer()
+        strokes = None if image is None else strokes_of(self._tool.viewer.layers, image)
+        self.new_button.setVisible(strokes is None or strokes is not self.labels.layer())
 
     def names(self) -> dict[int, str]:
         """Return the names that the classes of the chosen layer have now."""

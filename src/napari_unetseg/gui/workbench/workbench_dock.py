@@ -23,7 +23,7 @@ from napari_unetseg.gui.workbench.project_bar import ProjectBar
 from napari_unetseg.gui.workbench.stage_bar import StageBar
 from napari_unetseg.gui.workbench.start_page import PLUGIN, StartPage
 
-_WIDTH = 312
+_WIDTH = 294
 _FIRST_PAGE = "Predict"
 _PAUSE_MS = 100
 # These follow the user's edits from the moment they are built.
