@@ -1,16 +1,19 @@
 """Find all like this, and carry through planes, on the Correct page with a bare viewer model."""
 
+import threading
 from functools import partial
 
 import numpy as np
 import pytest
 from scipy import ndimage
 
+from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.prompts.find_similar import SimilarObject
 from napari_unetseg.core.prompts.prompt import ProposedObject, settled
 from napari_unetseg.gui.correct import carry_object, find_similar_panel
 from napari_unetseg.gui.queue.queue_dock import QueueWidget
 from napari_unetseg.gui.queue.queue_store import queue_of
+from napari_unetseg.gui.shared.layers import MASK, marked
 from napari_unetseg.gui.shared.preview import is_preview
 from napari_unetseg.gui.train.finished_regions import chosen_region
 from napari_unetseg.gui.train.train_dock import TrainWidget
@@ -169,6 +172,22 @@ def test_a_cancelled_search_and_another_layer_leave_nothing(qtbot, viewer, tool,
     assert not [one for one in viewer.layers if one.name == "proposals"]
     tool.similar.accept()
     assert ids(other) == []
+
+
+def test_proposals_go_with_the_plane_that_they_are_for(qtbot, tool, layer, asked):
+    search(qtbot, tool)
+    layer.data = np.zeros((30, 30), np.int32)
+    tool.similar.accept()
+    qtbot.waitUntil(lambda: not tool.similar.has_proposals)
+    assert not layer.data.any()
+
+
+def test_classes_are_no_objects_to_find_or_carry(viewer, tool, layer, asked):
+    layer.metadata.update(marked(MASK, viewer.layers["discs"], {}))
+    for button in (tool.similar.search, tool.carry_panel.carry):
+        button()
+        assert not tool.running
+        assert "These are classes" in tool.message.text()
 
 
 def test_proposals_belong_to_their_plane(qtbot, viewer, tool, asked):
@@ -336,6 +355,35 @@ def test_what_was_carried_goes_where_it_ends_earlier_now(qtbot, tool, viewer, st
     qtbot.waitUntil(lambda: not tool.running)
     assert np.flatnonzero(labels.data.any((1, 2))).tolist() == [2, 3, 4, 5]
     assert not (labels.data[4] != (discs() == 1)).any()
+
+
+@pytest.mark.parametrize("how", ["cancelled", "failed", "labels removed", "closed"])
+def test_nothing_is_left_on_screen_of_a_carrying_that_came_to_nothing(
+    qtbot, tool, viewer, stack, monkeypatch, how
+):
+    _, labels = stack
+    carry, gate = carry_object.carry_planes, threading.Event()
+
+    def slow(*given, **options):
+        planes = carry(*given, **options)
+        yield next(planes)
+        assert gate.wait(10)
+        if how == "failed":
+            raise InputError("too dark")
+        yield from planes
+
+    monkeypatch.setattr(carry_object, "carry_planes", slow)
+    tool.carry_panel.carry()
+    qtbot.waitUntil(lambda: any(is_preview(layer) for layer in viewer.layers))
+    if how == "cancelled":
+        tool.cancel()
+    elif how == "labels removed":
+        viewer.layers.remove(labels)
+    elif how == "closed":
+        tool.close_tool()
+    gate.set()
+    qtbot.waitUntil(lambda: not tool.running)
+    assert not any(is_preview(layer) for layer in viewer.layers)
 
 
 def test_a_change_during_the_carrying_drops_it(qtbot, tool, stack, monkeypatch):

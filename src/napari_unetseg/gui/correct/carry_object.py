@@ -99,7 +99,6 @@ class CarryPanel(QWidget):
         """Carry the object, in another thread."""
         work = self._tool.work_on_labels(self._work)
         if work is not None:
-            self._picture = None
             self._tool.begin(work)
 
     def show_plane(self, now: CarriedNow) -> None:
@@ -107,7 +106,8 @@ class CarryPanel(QWidget):
         layer, found = now.layer, now.plane.found
         if found is None or layer not in self._viewer.layers:
             return
-        if self._picture is None:
+        if self._picture is None or self._picture.shape != layer.data.shape:
+            self._preview.remove()
             self._picture = np.zeros(layer.data.shape, np.uint8)
         self._picture[(*now.lead, now.plane.z)][found.slices] |= found.mask.view(np.uint8)
         shown = self._preview.layer
@@ -119,7 +119,6 @@ class CarryPanel(QWidget):
 
     def take(self, result: CarriedObject) -> str:
         """Write a carried object into the labels, locked, as one undo step; return the message."""
-        self.hide_planes()
         layer, number = result.layer, result.number
         locks = self._tool.session.locks(layer)
         if layer not in self._viewer.layers or locks.state() != result.state:
@@ -151,8 +150,10 @@ class CarryPanel(QWidget):
         return layer is not None and layer.ndim > 2 and layer.data.shape[-3] > 1
 
     def refresh(self) -> None:
-        """Enable the button for labels of a stack."""
+        """Enable the button for labels of a stack; nothing stays of a run that is over."""
         self.button.setEnabled(self.applies and not self._tool.running)
+        if not self._tool.running:
+            self.hide_planes()
 
     def _work(self, layer: Labels) -> Any:
         """Return the computation, which holds copies of what it needs."""

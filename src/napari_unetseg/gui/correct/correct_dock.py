@@ -365,6 +365,8 @@ class CorrectWidget(Tool[CorrectOptions]):
             return None
         self.finish_clicks()
         try:
+            if warning := class_warning(layer):
+                raise InputError(warning)
             return make(layer)
         except InputError as error:
             self.say_error(error)

@@ -180,7 +180,7 @@ class FindSimilarPanel(QWidget):
     def accept(self, *, in_sight: bool = False) -> None:
         """Write the shown proposals, locked, as one undo step."""
         found = self._found
-        if found is None or self._tool.running:
+        if found is None or self._tool.running or not self._fits(found):
             return
         try:
             _, change = self._written(found, self.shown(in_sight=in_sight))
@@ -197,7 +197,7 @@ class FindSimilarPanel(QWidget):
     def review(self) -> None:
         """Write the shown proposals without locking them, and open the Queue with them."""
         found = self._found
-        if found is None or self._tool.running:
+        if found is None or self._tool.running or not self._fits(found):
             return
         try:
             written, change = self._written(found, self.shown())
@@ -270,6 +270,13 @@ class FindSimilarPanel(QWidget):
     def _alike(self, found: FoundSimilar) -> NDArray[np.bool_]:
         return np.array([one.likeness >= self.level for one in found.candidates], np.bool_)
 
+    @staticmethod
+    def _fits(found: FoundSimilar) -> bool:
+        """Whether the labels still have the plane of the proposals."""
+        data, lead = found.layer.data, len(found.plane)
+        there = all(at < n for at, n in zip(found.plane, data.shape, strict=False))
+        return there and tuple(data.shape[lead:]) == found.picture.shape
+
     def _open(self, found: FoundSimilar) -> NDArray[np.bool_]:
         """Return which proposals are not in the labels, as after an undo they are not."""
         y, x = self._spots.T
@@ -286,7 +293,7 @@ class FindSimilarPanel(QWidget):
         found = self._found
         if found is None or not self._tool.isVisible():
             return
-        if found.layer not in self._viewer.layers:
+        if found.layer not in self._viewer.layers or not self._fits(found):
             self.discard()
             return
         open_ones, alike = self._open(found), self._alike(found)
