@@ -45,6 +45,7 @@ class ClickOverlay(QObject):
         super().__init__()
         self._viewer = viewer
         self._layer: Vectors | None = None
+        self._source: Labels | None = None
         self._parts: dict[str, list[_Lines]] = {}
 
     @property
@@ -56,6 +57,11 @@ class ClickOverlay(QObject):
     def open(self, source: Labels) -> None:
         """Add the layer, empty, over labels."""
         self.close()
+        self._source, self._parts = source, {}
+        self._add(source)
+        camera_of(self._viewer).events.zoom.connect(self._on_zoom)
+
+    def _add(self, source: Labels) -> Vectors:
         made = Vectors(
             np.zeros((1, 2, source.ndim)),
             name="clicked object",
@@ -71,13 +77,12 @@ class ClickOverlay(QObject):
         layers.append(made)
         layers.selection.active = active
         self._layer = made
-        self._parts = {}
-        camera_of(self._viewer).events.zoom.connect(self._on_zoom)
+        return made
 
     def close(self) -> None:
         """Remove the layer."""
         disconnect_events(camera_of(self._viewer).events, self)
-        layer, self._layer = self.layer, None
+        layer, self._layer, self._source = self.layer, None, None
         if layer is not None:
             self._viewer.layers.remove(layer)
 
@@ -102,10 +107,14 @@ class ClickOverlay(QObject):
 
     def _put(self, part: str, lines: list[_Lines]) -> None:
         """Show other lines of one kind, and those of the other kinds as they were."""
-        layer = self.layer
-        if layer is None or (not lines and not self._parts.get(part)):
+        source = self._source
+        if source is None or source not in self._viewer.layers:
+            return
+        if not lines and not self._parts.get(part):
             return
         self._parts[part] = lines
+        # The user may have removed the layer with the mode on.
+        layer = self.layer or self._add(source)
         shown = [one for kind in self._parts.values() for one in kind if len(one[0])]
         if not shown:
             layer.visible = False
