@@ -408,6 +408,49 @@ def test_leaving_the_mode_keeps_as_a_click_elsewhere_does(clicking, tool):
     assert clicking.layer.data[MIDDLES["b"]] == 2
 
 
+def test_the_mode_shows_on_the_canvas(clicking, tool):
+    assert tool.hint.text.startswith("Click objects: ")
+    clicking.click(MIDDLES["a"])
+    assert "Enter: keep" in tool.hint.text
+    clicking.key("Enter")
+    assert tool.hint.text.startswith("Click objects: ")
+    delete = next(kind for kind in TOOLS if kind.name == "delete")
+    tool.press(delete)
+    assert tool.hint.text.startswith("Delete: ")
+    tool.leave()
+    assert tool.hint.text == ""
+
+
+def test_an_object_has_its_menu_in_the_mode(clicking, tool):
+    clicking.click(MIDDLES["a"])
+    clicking.key("Enter")
+    clicking.click(MIDDLES["a"])
+    assert "choose Unlock" in clicking.said()
+    clicking.click(MIDDLES["b"])
+    layer = clicking.layer
+    right = clicking.event("mouse_press", MIDDLES["a"])
+    right.button = 2
+    press = tool.menu._on_press(tool.viewer, right)
+    next(press)
+    right.type = "mouse_release"
+    next(press, None)
+    chosen = next(one for one in tool.menu.menu.actions() if one.objectName() == "unlock")
+    chosen.trigger()
+    # The object in the making is kept, the mode goes on, and the unlocked one is outlined again.
+    assert np.unique(layer.data).tolist() == [0, 1, 2]
+    assert not clicking.locked()[layer.data == 1].any()
+    assert clicking.clicks.layer is layer
+    clicking.click(MIDDLES["a"])
+    assert clicking.clicks.state.current.target == 1
+
+
+def test_outlines_come_back_after_their_layer_was_removed(clicking, viewer):
+    viewer.layers.remove("clicked object")
+    clicking.click(MIDDLES["a"])
+    assert clicking.outlined() == (9.5, 9.5, 30.5, 30.5)
+    assert viewer.layers.selection.active is clicking.layer
+
+
 def test_the_space_key_moves_the_view(clicking):
     layer = clicking.layer
     held = layer.keymap[coerce_keybinding("Space")](layer)

@@ -1,6 +1,10 @@
 """The next step of the active tool, written on the canvas."""
 
+import textwrap
 from typing import Any
+
+_WIDTH = 56
+"""Characters of a line: a longer one would not fit on the canvas of a small window."""
 
 
 class CanvasHint:
@@ -28,7 +32,7 @@ class CanvasHint:
             if overlay.visible:
                 return
             self._before = overlay.text
-        overlay.text = text
+        overlay.text = textwrap.fill(text, _WIDTH)
         overlay.visible = True
 
     def hide(self) -> None:

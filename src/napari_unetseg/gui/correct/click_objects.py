@@ -426,8 +426,8 @@ class ObjectClicks(QObject):
             raise InputError(_MORE_OF_WHAT)
         if number and self._is_locked(protection, number):
             raise InputError(
-                f"Object {number} is locked: you drew, corrected or approved it. Press Unlock and "
-                "click it first, or take it back with Ctrl+Z."
+                f"Object {number} is locked: you drew, corrected or approved it. Right-click it "
+                "and choose Unlock, then click it again."
             )
         if gesture.kind == "less":
             rows, columns = box_in_plane(self._boxes(), number, gesture.plane, protection.labels)

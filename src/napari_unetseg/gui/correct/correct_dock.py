@@ -71,6 +71,8 @@ LOCKED_KEY = "W"
 _READY = "Choose a tool, then click an object."
 
 _STALE = "The labels changed during the computation, so nothing was done. Please repeat it."
+_CLICKING = "Click objects: click one, or drag a box around it. Esc: end."
+_OUTLINED = "Click: add. Shift+click: take away. Enter: keep. Esc: drop."
 _NOWHERE = "There is no object there: click on one."
 
 
@@ -91,7 +93,9 @@ class CorrectWidget(Tool[CorrectOptions]):
     pick_text = "Labels"
     runs_on_labels = True
     at_sight = ()
-    nothing_text = "Make a Labels layer first: run Threshold or Predict, or open or add one."
+    nothing_text = (
+        "There are no labels yet. Press Click objects, run Threshold or Predict, or open some."
+    )
 
     def __init__(self, napari_viewer: "napari.viewer.Viewer") -> None:  # type: ignore[name-defined]  # noqa: F821
         super().__init__(napari_viewer, CorrectOptions())
@@ -193,7 +197,7 @@ class CorrectWidget(Tool[CorrectOptions]):
             forms={"filling": self.fill},
         )
         self.more.button.toggled.connect(self._show_fitting)
-        self.clicks.changed.connect(self._show_fitting)
+        self.clicks.changed.connect(self._on_clicks)
         self.run_button.hide()
         self.shapes.picked.connect(self._on_shapes)
         image.picked.connect(lambda: self.refresh())
@@ -512,12 +516,12 @@ class CorrectWidget(Tool[CorrectOptions]):
 
     def _takes_menu(self) -> bool:
         layer = self._layer
-        free = not self.running and self.clicks.layer is None
-        return free and layer is not None and layer.visible
+        return not self.running and layer is not None and layer.visible
 
     def _use_on(self, kind: ToolKind, number: int, place: Place) -> None:
         """Use a tool on an object from its menu: at once, or armed with its first click done."""
         layer = self._layer
+        self.finish_clicks()
         if layer is None or self._busy() or self._refused(kind, layer):
             return
         if kind.hand == "click":
@@ -728,6 +732,14 @@ class CorrectWidget(Tool[CorrectOptions]):
         there = self.shapes.layer() is not None
         self.form.layout.setRowVisible(self.shapes, there)
         self.panel.buttons["shapes"].setVisible(there)
+
+    def _on_clicks(self) -> None:
+        """Show the state of Click objects, on the canvas as well."""
+        self._show_fitting()
+        if self.clicks.layer is not None:
+            self.hint.show(_OUTLINED if self.clicks.state.current is not None else _CLICKING)
+        elif self._kind is None:
+            self.hint.hide()
 
     def _show_fitting(self, event: object = None) -> None:
         """Show what applies to the labels; proposals are at hand where objects are clicked."""
