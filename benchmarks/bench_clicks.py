@@ -12,10 +12,12 @@ network is never trained on. In three tenths of all cases a click on the backgro
 right answer to it is none.
 
 Methods without training, next to the network: `grown` is that of the package, a watershed of the
-edges at each scale; `trunk` floods the edges of the features of the pretrained network instead, and
-`walker` is a random walker on the pixels; `prototype` compares the features of the pretrained
-network with those at the clicks. `size known` is the network with the true diameter.
+edges at each scale; `trunk` floods the edges of the features of the pretrained network instead;
+`walker` is a random walker on the pixels, `trunk walker` one on those features; `prototype`
+compares the features with those at the clicks. `size known` is the network with the true diameter.
 `network, grown` takes the object that is grown where the network expects little of its own.
+
+Each seed draws other objects; with several, the spread of their means follows the mean.
 """
 
 import argparse
@@ -185,14 +187,27 @@ class TrunkPrompts(GrownPrompts):
 class WalkedPrompts(GrownPrompts):
     """Grows an object by a random walker on the pixels, in windows of every scale."""
 
+    def walked_on(self, pixels: Array) -> Array:
+        """Return the channels (n, SIDE, SIDE) that the walker compares."""
+        return pixels
+
     def grow(self, crop: Crop, prompt: Prompt) -> GrownObject | None:
         """Return the object in a crop."""
         seeds = seeds_of(crop, prompt)
         if seeds is None or not (seeds == 2).any():
             return None
-        region = random_walker(crop.pixels, seeds, mode="cg_j", channel_axis=0) == 1
+        channels = self.walked_on(crop.pixels)
+        region = random_walker(channels, seeds, mode="cg_j", channel_axis=0) == 1
         score = edge_score(edges_of(crop), region, crop, boxed=False)
         return GrownObject(region.astype(np.float32), score)
+
+
+class TrunkWalkedPrompts(WalkedPrompts):
+    """Grows an object by a random walker on pretrained features."""
+
+    def walked_on(self, pixels: Array) -> Array:
+        """Return the features of the pretrained network."""
+        return trunk_features(pixels)
 
 
 class EitherPrompts:
@@ -319,6 +334,7 @@ def methods(network: Any) -> dict[str, Callable[[Image, float], PromptSegmenter]
         "grown": lambda image, _: GrownPrompts(image),
         "trunk": lambda image, _: TrunkPrompts(image),
         "walker": lambda image, _: WalkedPrompts(image),
+        "trunk walker": lambda image, _: TrunkWalkedPrompts(image),
         "prototype": lambda image, _: Prototype(image),
         "network": lambda image, _: of_network(image),
         "network, grown": lambda image, _: EitherPrompts(
@@ -333,31 +349,48 @@ def measured(
     of: Callable[[Image, float], PromptSegmenter],
     asked: argparse.Namespace,
 ) -> dict[str, Any]:
-    """Return the mean results of a method in a set."""
+    """Return the results of a method in a set: the mean of the seeds, and their spread."""
+    each = [of_seed(pairs, of, asked, seed) for seed in range(asked.seeds)]
+    result: dict[str, Any] = {"spread": {}}
+    for name in each[0]:
+        values = [one[name] for one in each]
+        counted = isinstance(values[0], int)
+        result[name] = sum(values) if counted else float(np.mean(values))
+        if len(each) > 1 and not counted:
+            result["spread"][name] = float(np.std(values, ddof=1))
+    return result
+
+
+def of_seed(
+    pairs: list[tuple[Array, Array]],
+    of: Callable[[Image, float], PromptSegmenter],
+    asked: argparse.Namespace,
+    seed: int,
+) -> dict[str, Any]:
+    """Return the mean results of a method for the objects of a seed."""
     runs, refused, outside = [], 0, 0
     prompts: Any = None
-    for seed in range(asked.seeds):
-        last = -1
-        for k, number, places in sample(pairs, asked.objects, seed):
-            image, ids = pairs[k]
-            truth = ids == number
-            size = 2 * np.sqrt(np.count_nonzero(truth) / np.pi)
-            if k != last or asked.sized:
-                axes = "YXC" if image.ndim == 3 else "YX"
-                prompts, last = of(Image.of(image, axes, rgb=image.ndim == 3), size), k
-            runs.append(clicked(prompts, truth))
-            for place in places:
-                outside += 1
-                at = (float(place[0]), float(place[1]))
-                refused += prompts.propose(Prompt((at,))) is None
-    result: dict[str, Any] = {"objects": len(runs)}
+    last = -1
+    for k, number, places in sample(pairs, asked.objects, seed):
+        image, ids = pairs[k]
+        truth = ids == number
+        size = 2 * np.sqrt(np.count_nonzero(truth) / np.pi)
+        if k != last or asked.sized:
+            axes = "YXC" if image.ndim == 3 else "YX"
+            prompts, last = of(Image.of(image, axes, rgb=image.ndim == 3), size), k
+        runs.append(clicked(prompts, truth))
+        for place in places:
+            outside += 1
+            at = (float(place[0]), float(place[1]))
+            refused += prompts.propose(Prompt((at,))) is None
+    result: dict[str, Any] = {"objects": len(runs), "refused": refused, "outside": outside}
     for level in LEVELS:
         counts = [
             next((n for n, v in enumerate(one["overlaps"], 1) if v >= level), MOST) for one in runs
         ]
         result[f"noc{round(100 * level)}"] = float(np.mean(counts))
-    result["failed"] = sum(one["overlaps"][-1] < LEVELS[-1] for one in runs)
-    result["failed80"] = sum(max(one["overlaps"]) < LEVELS[0] for one in runs)
+    result["failed"] = int(sum(one["overlaps"][-1] < LEVELS[-1] for one in runs))
+    result["failed80"] = int(sum(max(one["overlaps"]) < LEVELS[0] for one in runs))
     for click in (1, 3, 5):
         result[f"iou{click}"] = float(
             np.mean([one["overlaps"][min(click, len(one["overlaps"])) - 1] for one in runs])
@@ -366,7 +399,6 @@ def measured(
     result["first_ms"] = 1e3 * float(np.median([one["seconds"][0][1] for one in runs]))
     later = [used for one in runs for _, used in one["seconds"][1:]]
     result["next_ms"] = 1e3 * float(np.median(later)) if later else 0.0
-    result["refused"] = f"{refused}/{outside}"
     return result
 
 
@@ -407,12 +439,20 @@ def latency(network: Any) -> None:
 
 
 def row(name: str, method: str, of: dict[str, Any]) -> str:
-    """Return the line of a table."""
-    counts = " / ".join(f"{of[f'noc{round(100 * level)}']:.1f}" for level in LEVELS)
-    overlaps = " / ".join(f"{of[f'iou{click}']:.2f}".lstrip("0") for click in (1, 3, 5))
+    """Return the line of a table, with the spread between seeds."""
+
+    def number(key: str, digits: int) -> str:
+        shown = f"{of[key]:.{digits}f}"
+        if key in of["spread"]:
+            shown += f" ± {of['spread'][key]:.{digits}f}"
+        return shown.replace("0.", ".") if digits == 2 else shown
+
+    counts = " / ".join(number(f"noc{round(100 * level)}", 1) for level in LEVELS)
+    overlaps = " / ".join(number(f"iou{click}", 2) for click in (1, 3, 5))
     failed = f"{of['failed80']} / {of['failed']} of {of['objects']}"
+    refused = f"{of['refused']}/{of['outside']}"
     times = f"{of['first_ms']:.0f} / {of['next_ms']:.0f}"
-    return f"| {name} | {method} | {counts} | {overlaps} | {failed} | {of['refused']} | {times} |"
+    return f"| {name} | {method} | {counts} | {overlaps} | {failed} | {refused} | {times} |"
 
 
 def main() -> None:

@@ -2,7 +2,8 @@
 
 From 1, 3 and 10 kept objects of an image, drawn at random from the truth, the others are proposed.
 The UNet learns from the same objects and the pixels around them, for the seconds that the proposals
-took, and at least five. AP50 counts the objects that were not kept.
+took, and at least five. AP50 counts the objects that were not kept. The sets are those of
+`bench_clicks.py`.
 
     python benchmarks/bench_find_similar.py DATA --quick
 """
@@ -14,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from bench_clicks import SETS
 from numpy.typing import NDArray
-from object_sets import cytology_nuclei, nuclei, phase_cells, stained_nuclei
 from scipy import ndimage
 from skimage.measure import label
 from skimage.segmentation import relabel_sequential
@@ -32,12 +33,6 @@ from napari_unetseg.core.scoring.object_scores import object_scores
 from napari_unetseg.core.scoring.overlap import Overlap, overlap_of
 from napari_unetseg.core.training.train import train
 
-SETS = {
-    "nuclei": nuclei,
-    "phase cells": phase_cells,
-    "stained nuclei": stained_nuclei,
-    "cytology nuclei": cytology_nuclei,
-}
 LEVELS = (0.3, LIKELY, 0.7)
 """Likeness from which proposals count."""
 
@@ -101,7 +96,7 @@ def main() -> None:
         given.images, given.seeds = 1, 1
     results: dict[str, Any] = {}
     for name in given.sets:
-        pairs = SETS[name](given.data).tested
+        pairs = SETS[name](given.data)
         pairs = [pair for pair in pairs if len(np.unique(pair[1])) > 14][: given.images]
         for count in given.kept:
             columns = [*(f"like {level}" for level in LEVELS), "unet"]
