@@ -133,11 +133,11 @@ def test_a_start_is_of_the_same_rung_and_extent():
 
 
 def test_a_shipped_start_stays_chosen_when_it_becomes_one_of_the_session():
-    ships = state(rung="unet", shipped={"nuclei": None}, start="nuclei")
+    ships = state(rung="unet", shipped={"neurons": None}, start="neurons")
     assert resolve(ships).starts_shipped
-    assert resolve(ships).start == "nuclei"
-    opened = model("nuclei", "unet")
-    taken = replace(ships, models=(opened,), shipped={"nuclei": opened})
+    assert resolve(ships).start == "neurons"
+    opened = model("neurons", "unet")
+    taken = replace(ships, models=(opened,), shipped={"neurons": opened})
     assert resolve(taken).start is opened
     for other in ({"rung": "cnn"}, {"is_stack": True, "extent": 3}):
         assert not resolve(replace(ships, **other)).starts_shipped
@@ -146,21 +146,21 @@ def test_a_shipped_start_stays_chosen_when_it_becomes_one_of_the_session():
 
 @pytest.mark.parametrize(
     ("rung", "offered", "suggests"),
-    [("unet", "nuclei", True), ("pretrained-unet", "phase_cells", False)],
+    [("unet", "neurons", True), ("pretrained-unet", "phase_cells", False)],
 )
 def test_a_shipped_start_is_of_the_chosen_kind(rung: str, offered: str, suggests: bool):
-    both = {"nuclei": None, "phase_cells": None}
+    both = {"neurons": None, "phase_cells": None}
     view = resolve(state(rung=rung, shipped=both, start="phase_cells"))
     assert list(view.starts_shipped) == [offered]
     assert view.start == ("phase_cells" if offered == "phase_cells" else None)
     assert view.suggests is suggests
     assert [choice.key for choice in view.features_shipped] == [
-        choice.key for choice in resolve(state(shipped={"nuclei": None})).features_shipped
+        choice.key for choice in resolve(state(shipped={"neurons": None})).features_shipped
     ]
 
 
 def test_a_start_is_suggested_where_models_ship():
-    asked = state(rung="unet", shipped={"nuclei": None}, start=SUGGESTED_START)
+    asked = state(rung="unet", shipped={"neurons": None}, start=SUGGESTED_START)
     assert resolve(asked).start == SUGGESTED_START
     for other in ({"rung": "logistic"}, {"is_stack": True, "extent": 3}):
         assert resolve(replace(asked, **other)).start is None
@@ -169,7 +169,7 @@ def test_a_start_is_suggested_where_models_ship():
 def test_features_are_of_the_networks_of_the_session_each_once():
     unet = model("eyes", "unet")
     seeing = with_features(model("sees"), unet, "both")
-    view = resolve(state(models=(unet, seeing), shipped={"nuclei": None}))
+    view = resolve(state(models=(unet, seeing), shipped={"neurons": None}))
     assert [choice.text for choice in view.features] == [
         "filter bank and pretrained network",
         "filter bank",
@@ -177,7 +177,7 @@ def test_features_are_of_the_networks_of_the_session_each_once():
         "eyes and filter bank",
         "eyes",
     ]
-    assert [choice.key for choice in view.features_shipped] == [("both", "nuclei")]
+    assert [choice.key for choice in view.features_shipped] == [("both", "neurons")]
     assert view.feature is view.features[0]
 
 
@@ -204,8 +204,8 @@ def test_a_model_of_the_filter_bank_goes_on_with_it():
 def test_every_state_has_one_view():
     """Chosen start and features are always among those offered, whatever the state."""
     unet, pixel, stack = model("u", "unet"), model("p"), model("s", "unet", ndim=3)
-    starts = (None, unet, pixel, stack, "nuclei", "gone", SUGGESTED_START)
-    features = (BANK, FeatureChoice("u", "network", unet), FeatureChoice("n", "both", "nuclei"))
+    starts = (None, unet, pixel, stack, "neurons", "gone", SUGGESTED_START)
+    features = (BANK, FeatureChoice("u", "network", unet), FeatureChoice("n", "both", "neurons"))
     for rung, extent, is_stack, start, feature, models in itertools.product(
         RUNGS, (2, 3), (False, True), starts, features, ((), (unet, pixel, stack))
     ):
@@ -217,10 +217,10 @@ def test_every_state_has_one_view():
                 start=start,
                 features=feature,
                 models=models,
-                shipped={"nuclei": None},
+                shipped={"neurons": None},
             )
         )
-        names = ["nuclei", SUGGESTED_START] if view.starts_shipped else []
+        names = ["neurons", SUGGESTED_START] if view.starts_shipped else []
         assert view.start is None or view.start in [*view.starts, *names]
         assert view.feature in [*view.features, *view.features_shipped]
         assert all(one.spec.kind == rung and one.ndim == view.ndim for one in view.starts)
