@@ -25,7 +25,12 @@ from napari_unetseg.core.prompts.find_similar import cut_objects
 from napari_unetseg.core.prompts.open_prompts import open_prompts
 from napari_unetseg.core.prompts.prompt import Prompt, ProposedObject
 
-STACKS = {"nuclei": "cells3d_nuclei", "ovule": "ovule"}
+STACKS = {
+    "nuclei": ("stack3d/cells3d_nuclei_raw", "stack3d/cells3d_nuclei_labels"),
+    "ovule": ("stack3d/ovule_raw", "stack3d/ovule_labels"),
+    "neurites": ("em_fibsem_bsd/fibsem_raw", "em_fibsem_bsd/fibsem_neuron_labels"),
+    "star-convex": ("stack3d/stardist_img3d", "stack3d/stardist_mask3d"),
+}
 GOOD, SMALLEST = 0.85, 200
 
 Mask = NDArray[np.bool_]
@@ -108,20 +113,26 @@ def measured(
             worst = max(wrong, key=lambda at: wrong[at])
             (anchors[worst],) = cut_objects(ids[worst], [number])
         corrected.append(step)
-    return (
+    line = (
         f"{len(numbers)} objects, from {start} (IoU {np.mean(starts):.2f}): 3D IoU "
         f"{np.mean(first):.3f}, median {np.median(first):.3f}, above .5 "
-        f"{np.mean(np.array(first) > 0.5):.2f}; planes of the objects met {met / of:.2f}, beyond "
-        f"them {beyond / of:.2f}; planes corrected for {GOOD}: {np.mean(corrected):.1f}, none in "
-        f"{np.mean(np.array(corrected) == 0):.2f}; {1000 * seconds / max(looked, 1):.0f} ms a plane"
+        f"{np.mean(np.array(first) > 0.5):.2f}; of the planes of the objects {met / of:.2f} met, "
+        f"{beyond / of:.2f} beyond them"
     )
+    if given.corrections:
+        line += (
+            f"; planes corrected for {GOOD}: {np.mean(corrected):.1f}, "
+            f"none in {np.mean(np.array(corrected) == 0):.2f}"
+        )
+    return f"{line}; {1000 * seconds / max(looked, 1):.0f} ms a plane"
 
 
 def main() -> None:
     """Run the benchmark and print a line for each stack and start."""
     asked = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     asked.add_argument("data", type=Path)
-    asked.add_argument("--stacks", nargs="*", default=list(STACKS), choices=list(STACKS))
+    usual = ["nuclei", "ovule"]
+    asked.add_argument("--stacks", nargs="*", default=usual, choices=list(STACKS))
     asked.add_argument("--start", nargs="*", default=["outline", "click"])
     asked.add_argument("--objects", type=int, default=12)
     asked.add_argument("--every", nargs="*", type=int, default=[1], help="planes that are taken")
@@ -131,10 +142,7 @@ def main() -> None:
     asked.add_argument("--show", action="store_true", help="print each object")
     given = asked.parse_args()
     for name in given.stacks:
-        files = (
-            given.data / "stack3d" / f"{STACKS[name]}_{kind}.tif" for kind in ("raw", "labels")
-        )
-        pixels, ids = map(imread, files)
+        pixels, ids = (imread(given.data / f"{file}.tif") for file in STACKS[name])
         numbers, sizes = np.unique(ids[ids > 0], return_counts=True)
         numbers = numbers[sizes > SMALLEST]
         if len(numbers) > given.objects:

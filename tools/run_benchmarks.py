@@ -80,7 +80,10 @@ BENCHMARKS = {
         "bench_libraries", "What is written by hand beside libraries", "--rounds 3"
     ),
     "like": Benchmark(
-        "bench_find_similar", "Objects like a few kept ones, and a UNet", "--quick", data=True
+        "bench_find_similar",
+        "Objects like a few kept ones, and a UNet",
+        "--quick --sets nuclei phase stained cytology",
+        data=True,
     ),
     "carry": Benchmark("bench_carry", "Objects carried through planes", "--objects 6", data=True),
     "same-dice": Benchmark("bench_same_dice", "Dice for the same time", "--seconds 400", data=True),
