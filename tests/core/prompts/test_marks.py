@@ -1,6 +1,7 @@
 """Marks from tables, ours and napari's, and the objects they give."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from scipy import ndimage
 
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
+from napari_unetseg.core.prompts import marked_objects
 from napari_unetseg.core.prompts.marked_objects import ClickOptions, click_objects
 from napari_unetseg.core.prompts.marks import Mark, place_marks, read_marks
 
@@ -144,6 +146,22 @@ def test_similar_objects_follow_and_objects_go_through_planes() -> None:
     assert iou(labels > 0, ids > 0) > 0.75
     assert not labels[0].any()
     assert not labels[-1].any()
+
+
+def test_the_distance_of_the_planes_counts_in_each_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+    flat, _ = discs(depth=5)
+    pixels = np.stack([flat.data, flat.data])
+    image = Image.of(pixels, "TZYX", spacing=(4.0, 0.5, 0.5), unit="µm")
+    seen = []
+
+    def carry(stack: Image, anchors: Any, **_: Any) -> tuple[()]:
+        seen.append((stack.axes, stack.spacing, sorted(anchors)))
+        return ()
+
+    monkeypatch.setattr(marked_objects, "carry_planes", carry)
+    marks = [Mark(1, (frame, 2.0, 30.0, 30.0)) for frame in (0.0, 1.0)]
+    click_objects(image, marks, ClickOptions(carry=True))
+    assert seen == [("ZYX", (4.0, 0.5, 0.5), [2])] * 2
 
 
 def test_nothing_at_all_and_planes_that_are_not_there_are_said() -> None:
