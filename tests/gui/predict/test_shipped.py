@@ -33,9 +33,9 @@ def package(tmp_path_factory):
     sample = samples.nuclei((96, 112), seed=3)
     image = sample.as_image()
     lesson = TrainingPair(image, sample.objects)
-    model = train(TINY, [lesson], STEPS, name="nuclei", labels_are="objects").model
+    model = train(TINY, [lesson], STEPS, name="neurons", labels_are="objects").model
     folder = tmp_path_factory.mktemp("shipped")
-    save(model, folder / "nuclei.zip")
+    save(model, folder / "neurons.zip")
     return folder
 
 
@@ -54,7 +54,7 @@ def opened(qtbot, kind, viewer):
     made = kind(viewer)
     qtbot.addWidget(made)
     if isinstance(made, PredictWidget):
-        assert made.models.choose("nuclei")
+        assert made.models.choose("neurons")
         made.form.set(auto_diameter=False)
     return made
 
@@ -69,18 +69,18 @@ def texts(box):
 
 def test_one_click_from_nothing_to_objects(qtbot, viewer):
     tool = opened(qtbot, PredictWidget, viewer)
-    assert texts(tool.models) == ["automatic", HEADING, "nuclei"]
-    assert tool.models.currentText().strip() == "nuclei"
+    assert texts(tool.models) == ["automatic", HEADING, "neurons"]
+    assert tool.models.currentText().strip() == "neurons"
     hint = tool.models.itemData(tool.models.currentIndex(), Qt.ItemDataRole.ToolTipRole)
-    assert hint == shipped.LINES["nuclei"]
+    assert hint == shipped.LINES["neurons"]
     assert tool.form.options.what == "auto"
     tool.run()
     finish(qtbot, tool)
     labels = find_layer(viewer.layers, PREDICTED_OBJECTS, viewer.layers["image"])
     assert labels.data.shape == (64, 72)
-    assert [model.name for model in Session.of(viewer).models] == ["nuclei"]
-    assert texts(tool.models) == ["automatic", HEADING, "nuclei"]
-    assert tool.models.choose("nuclei"), "by its name, when it was used too"
+    assert [model.name for model in Session.of(viewer).models] == ["neurons"]
+    assert texts(tool.models) == ["automatic", HEADING, "neurons"]
+    assert tool.models.choose("neurons"), "by its name, when it was used too"
     assert tool.live.kept is not None, "they can be split anew without predicting"
     tool.close_tool()
 
@@ -99,7 +99,7 @@ def test_a_model_of_classes_gives_classes_and_one_of_objects_objects(qtbot, view
     made = find_layer(viewer.layers, PREDICTED, viewer.layers["image"])
     assert options_of_layer(made)["what"] == "classes"
     tool.form.set(what="objects")
-    tool.models.choose("nuclei")
+    tool.models.choose("neurons")
     tool.models.choose(classes)
     assert tool.form.options.what == "objects", "what a person chose stays"
     tool.close_tool()
@@ -167,8 +167,8 @@ def test_a_pixel_size_of_another_kind_is_offered(qtbot, viewer, package):
 def test_training_starts_from_it(qtbot, viewer):
     tool = opened(qtbot, TrainWidget, viewer)
     tool.rung.setCurrentIndex(tool.rung.findData("unet"))
-    assert texts(tool.start) == ["suggested", "nothing", HEADING, "nuclei"]
-    tool.start.choose("nuclei")
+    assert texts(tool.start) == ["suggested", "nothing", HEADING, "neurons"]
+    tool.start.choose("neurons")
     assert tool.spec() == tool.start.chosen().spec
     labels = np.zeros((64, 72), np.uint8)
     labels[4:20, 4:20], labels[30:40, 5:60], labels[50:60, 40:60] = 1, 2, 3
@@ -178,12 +178,12 @@ def test_training_starts_from_it(qtbot, viewer):
     tool.run()
     finish(qtbot, tool)
     assert "the last layer is new" in tool.message.text()
-    assert Session.of(viewer).current.parent == shipped.open_shipped("nuclei").fingerprint
+    assert Session.of(viewer).current.parent == shipped.open_shipped("neurons").fingerprint
     tool.rung.setCurrentIndex(tool.rung.findData("logistic"))
-    assert "nuclei" not in texts(tool.start)
-    at = texts(tool.features).index("nuclei", texts(tool.features).index(HEADING))
+    assert "neurons" not in texts(tool.start)
+    at = texts(tool.features).index("neurons", texts(tool.features).index(HEADING))
     tool.features.setCurrentIndex(at)
-    assert tool.features_from() is shipped.open_shipped("nuclei")
+    assert tool.features_from() is shipped.open_shipped("neurons")
     tool.close_tool()
 
 
@@ -191,14 +191,14 @@ def test_the_models_dock_lists_it(qtbot, viewer):
     shelf().path.unlink(missing_ok=True)
     dock = opened(qtbot, ModelsWidget, viewer)
     rows = [dock.list.item(row).text() for row in range(dock.list.count())]
-    line = f"nuclei\n    {shipped.LINES['nuclei']}"
+    line = f"neurons\n    {shipped.LINES['neurons']}"
     assert rows == [HEADING, line]
     dock.list.setCurrentRow(1)
     assert not dock.delete_button.isEnabled()
     assert not dock.rename_button.isEnabled()
     qtbot.waitUntil(lambda: "diameter of the objects" in dock.facts.toPlainText(), timeout=20_000)
     dock.load()
-    qtbot.waitUntil(lambda: "Loaded nuclei" in dock.message.text(), timeout=60_000)
+    qtbot.waitUntil(lambda: "Loaded neurons" in dock.message.text(), timeout=60_000)
     assert shelf().recent == []
     rows = [dock.list.item(row).text() for row in range(dock.list.count())]
     assert rows == [HEADING, line]
