@@ -48,11 +48,19 @@ class ToolGroup(QWidget):
         self._columns = 0
         self._place(_COLUMNS)
 
+    @property
+    def _widest(self) -> int:
+        return max(button.sizeHint().width() for button in self._buttons)
+
+    def minimumSizeHint(self) -> QSize:
+        """Return the size of a column: as narrow as that, fewer are beside each other."""
+        return QSize(self._widest, super().minimumSizeHint().height())
+
     def resizeEvent(self, event: QResizeEvent | None) -> None:
         """Lay fewer buttons beside each other where their words would be clipped."""
         super().resizeEvent(event)
-        widest = max(button.sizeHint().width() for button in self._buttons)
-        fits = [n for n in range(1, _COLUMNS + 1) if self.width() >= n * (widest + _GAP) - _GAP]
+        each = self._widest + _GAP
+        fits = [n for n in range(1, _COLUMNS + 1) if self.width() >= n * each - _GAP]
         self._place(max(fits, default=1))
 
     def _place(self, columns: int) -> None:

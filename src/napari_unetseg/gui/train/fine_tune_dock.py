@@ -92,7 +92,7 @@ class FineTuneWidget(Tool[FineTuneOptions]):
             results=[
                 self.alarm,
                 self.curve,
-                QLabel("<b>Model history</b>: click a version to go back"),
+                QLabel("<b>Model history</b>: click one to go back"),
                 self.history,
             ],
         )
