@@ -72,7 +72,7 @@ _READY = "Choose a tool, then click an object."
 
 _STALE = "The labels changed during the computation, so nothing was done. Please repeat it."
 _CLICKING = "Click objects: click one, or drag a box. Esc: end."
-_OUTLINED = "Click: add. Shift+click: take away. Enter: keep. Esc: drop."
+_OUTLINED = "Click: more. Shift+click: less. Enter: keep. Esc: drop."
 _NOWHERE = "There is no object there: click on one."
 
 
