@@ -131,7 +131,7 @@ def test_cancelling_changes_nothing(make_model: Make) -> None:
 
 
 def test_objects_above_each_other_are_separated_as_linking_cannot() -> None:
-    drawn = samples.nuclei((24, 80, 80), seed=3, touching=0.5, density=1.3)
+    drawn = samples.nuclei((24, 80, 80), seed=3, touching=0.8, density=2.0)
     image = Image.of(drawn.image, "ZYX", spacing=drawn.spacing, unit="µm")
     model, found = open_shipped("nuclei"), {}
     for way in ("one", "three"):
@@ -140,4 +140,4 @@ def test_objects_above_each_other_are_separated_as_linking_cannot() -> None:
         ).asarray()
         found[way] = match(overlap_of(ids, drawn.objects), 0.5).f1
     assert found["three"] > 0.85
-    assert found["three"] > found["one"] + 0.02
+    assert found["three"] > found["one"] + 0.03

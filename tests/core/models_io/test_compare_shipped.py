@@ -12,6 +12,7 @@ from napari_unetseg.cli import main
 from napari_unetseg.core import samples
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
+from napari_unetseg.core.inference.object_size import median_diameter
 from napari_unetseg.core.inference.plausibility import (
     agreement_of_maps,
     plausible_zoom,
@@ -95,13 +96,19 @@ def test_a_zoomed_model_is_judged_on_what_it_sees() -> None:
     assert zoomed.fits
 
 
-@pytest.mark.parametrize("times", [1, 6])
-def test_objects_of_any_size_are_found_at_the_chosen_scale(times: int) -> None:
-    larger = np.kron(NUCLEI.image, np.ones((times, times), NUCLEI.image.dtype))
-    truth = np.kron(NUCLEI.objects, np.ones((times, times), np.int32))
+def test_the_scale_at_which_objects_are_as_learnt_is_found() -> None:
+    model = shipped.open_shipped("nuclei")
+    usual = median_diameter([NUCLEI.objects.astype(np.int32)])
+    zoom = plausible_zoom(model, NUCLEI.as_image()) or (1.0, 1.0)
+    assert zoom[0] == pytest.approx(model.diameter / usual, rel=0.25)
+
+
+def test_larger_objects_are_found_at_the_smallest_change_that_is_enough() -> None:
+    larger = np.kron(NUCLEI.image, np.ones((6, 6), NUCLEI.image.dtype))
+    truth = np.kron(NUCLEI.objects, np.ones((6, 6), np.int32))
     model = shipped.open_shipped("nuclei")
     zoom = plausible_zoom(model, Image.of(larger))
-    assert (zoom or (1.0, 1.0))[0] == pytest.approx(1.0 if times == 1 else 0.5, rel=0.35)
+    assert zoom[0] == pytest.approx(0.5, rel=0.35)
     objects = PredictOptions(what="objects")
     found = predict(model.zoomed(zoom), Image.of(larger), objects).asarray()
     assert object_scores(overlap_of(found, truth)).f1 > 0.9

@@ -170,9 +170,11 @@ def test_the_pixel_size_is_compared(standins: Path, capsys: pytest.CaptureFixtur
 
 
 @pytest.mark.skipif("nuclei" not in shipped.names(), reason="needs the shipped model of nuclei")
-@pytest.mark.parametrize(("by", "n", "gain"), [(0.4, 6, 0.05), (4.0, 2, 0.01)])
+@pytest.mark.parametrize(
+    ("by", "n", "gain", "of_measured"), [(0.4, 6, 0.05, 0.0), (4.0, 2, 0.01, -0.01)]
+)
 def test_nuclei_of_another_size_are_found_at_their_diameter(
-    by: float, n: int, gain: float, shared_data: Path
+    by: float, n: int, gain: float, of_measured: float, shared_data: Path
 ) -> None:
     model = shipped.open_shipped("nuclei")
     place = shared_data / "nuclei_fluo_cc0"
@@ -196,5 +198,6 @@ def test_nuclei_of_another_size_are_found_at_their_diameter(
             found[way].append(overlap_of(said, truth))
     scores = {way: object_scores(Overlap.joined(several)).f1 for way, several in found.items()}
     assert scores["known"] > scores["as it is"] + gain, scores
-    assert scores["measured"] > scores["as it is"] - 0.01, scores
+    # Four times as large nuclei are found as well as they are.
+    assert scores["measured"] > scores["as it is"] + of_measured, scores
     assert scores["known"] > 0.7, scores
