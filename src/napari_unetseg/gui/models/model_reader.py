@@ -6,6 +6,7 @@ from typing import Any
 
 from qtpy.QtCore import QTimer
 
+from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.model.model_library import SUFFIXES
 from napari_unetseg.core.models_io.native.model_files import DESCRIPTIONS
 from napari_unetseg.core.models_io.native.zip_archive import names_in
@@ -60,8 +61,8 @@ def take_in(viewer: Any, path: Path) -> Opener:
         show_info(f"Loaded the model {model.name}. The Predict dock runs it.")
         _OPENERS.discard(opener)
 
-    def refused(sentence: str) -> None:
-        show_warning(sentence)
+    def refused(error: InputError) -> None:
+        show_warning(str(error))
         _OPENERS.discard(opener)
 
     opener.opened.connect(opened)

@@ -301,8 +301,8 @@ class ModelsWidget(QWidget):
         else:
             self.say("Nothing was run. Test asks again.")
 
-    def _on_refused(self, reason: InputError | str) -> None:
-        self.say(str(reason), problem=True)
+    def _on_refused(self, error: InputError) -> None:
+        self.say(str(error), problem=True)
 
     def _try(self, act: Callable[[], str | None]) -> None:
         """Run a short action, and show its message or error."""

@@ -84,8 +84,8 @@ class LoadAndSave(QWidget):
     def _on_written(self, path: Path) -> None:
         self._say(f"Saved {path}. Load model... opens it again, here or in another window.")
 
-    def _on_refused(self, reason: InputError | str) -> None:
-        self._say(str(reason), problem=True)
+    def _on_refused(self, error: InputError) -> None:
+        self._say(str(error), problem=True)
 
 
 def _saved(model: TrainedModel, path: Path) -> Path:

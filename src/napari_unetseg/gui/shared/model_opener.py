@@ -22,18 +22,18 @@ class Opener(QObject):
     -------
     opened(object, object)
         The model, and the path it came from.
-    refused(str)
-        The reason why it cannot be opened.
+    refused(object)
+        The `InputError` that is the reason why it cannot be opened.
     """
 
     opened = Signal(object, object)
-    refused = Signal(str)
+    refused = Signal(object)
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._files = Latest(self)
         self._files.answered.connect(self._on_answer)
-        self._files.refused.connect(self._on_refused)
+        self._files.refused.connect(self.refused)
 
     @property
     def busy(self) -> bool:
@@ -44,9 +44,6 @@ class Opener(QObject):
         """Open a file or folder; `opened` or `refused` follow."""
         self._files.ask(lambda progress: _opened(path, trust))
 
-    def _on_refused(self, error: InputError) -> None:
-        self.refused.emit(str(error))
-
     def _on_answer(self, answer: tuple[Path, Any]) -> None:
         path, found = answer
         if isinstance(found, TrainedModel):
@@ -54,7 +51,7 @@ class Opener(QObject):
         elif ask(self.parent(), "Run a program?", f"{found} Open it?"):
             self.open(path, trust=True)
         else:
-            self.refused.emit(f"{path.name} was not opened: nothing was run.")
+            self.refused.emit(InputError(f"{path.name} was not opened: nothing was run."))
 
 
 def ask(parent: Any, title: str, question: str) -> bool:
