@@ -16,10 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from object_sets import KNOWN, Array, Pairs, foreground, scores
+from object_sets import KNOWN, Array, Pairs, as_image, foreground, scores
 
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.image import Image
 from napari_unetseg.core.inference.predict_options import PredictOptions
 from napari_unetseg.core.inference.prediction import predict, sized
 from napari_unetseg.core.inference.zoomed import resampled
@@ -42,11 +41,6 @@ SCORES = ("ap50", "map", "f1", "dice", "count_error")
 def cells(numbers: Iterable[float]) -> str:
     """Format numbers as cells of a row."""
     return " | ".join(f"{number:.3f}" for number in numbers)
-
-
-def as_image(image: Array) -> Image:
-    """Return an array of rows and columns, and colours if it has any, as an image."""
-    return Image.of(image) if image.ndim == 2 else Image.of(image, "YXC", rgb=True)
 
 
 def resized(image: Array, labels: Array, by: float) -> tuple[Array, Array]:

@@ -125,7 +125,7 @@ SETS: dict[str, Callable[[Path], ObjectSet]] = {
     "3D nuclei": nuclei_3d,
     "ovule": ovule,
 }
-"""Those of objects."""
+"""Those of objects, in grey."""
 
 PLANES: dict[str, Callable[[Path], ObjectSet]] = {
     "nuclei": nuclei,
@@ -140,6 +140,9 @@ KNOWN: dict[str, Callable[[Path], ObjectSet]] = PLANES | {
     "axons": axons,
 }
 """Those of planes that models are shipped for, in grey or colour."""
+
+OF_OBJECTS = SETS | {"stained nuclei": stained_nuclei, "cytology nuclei": cytology_nuclei}
+"""Those of objects, in grey or colour."""
 
 
 def kinds(of: Callable[[Shape, Look], bool]) -> list[tuple[Shape, Look]]:
@@ -207,7 +210,7 @@ def parser(about: str) -> argparse.ArgumentParser:
     """Make the argument parser shared by the object benchmarks."""
     asked = argparse.ArgumentParser(description=about)
     asked.add_argument("data", type=Path)
-    asked.add_argument("--sets", nargs="*", default=list(SETS), choices=list(SETS))
+    asked.add_argument("--sets", nargs="*", default=list(SETS), choices=list(OF_OBJECTS))
     asked.add_argument("--seconds", type=float, help="processor seconds instead of the set's own")
     asked.add_argument("--seed", type=int, default=0)
     asked.add_argument("--out", type=Path, help="JSON that scores are added to")
@@ -238,6 +241,11 @@ def _folders(data: Path, name: str, *, colour: bool = False) -> tuple[Pairs, Pai
     seen = frozenset(path.stem for path in (data / name / "images").iterdir())
     learnt = folder(data / "train" / name, without=seen, colour=colour)
     return learnt, folder(data / name, colour=colour)
+
+
+def as_image(image: Array, ndim: int = 2) -> Image:
+    """Return an array of planes, or of a stack, and colours if it has any, as an image."""
+    return Image.of(image) if image.ndim == ndim else Image.of(image, "YXC", rgb=True)
 
 
 def grey(image: Array) -> Array:

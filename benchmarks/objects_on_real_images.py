@@ -1,14 +1,16 @@
 """Compare networks trained on objects with Otsu and watershed, on real images.
 
     OMP_WAIT_POLICY=PASSIVE python benchmarks/objects_on_real_images.py DATA [--sets nuclei ...]
-        [--seconds 1200] [--decodings distance boundary none] [--model unet]
-        [--set OPTION=VALUE ...] [--depths 0.05 0.1 0.2] [--out FILE.json] [--keep FOLDER]
+        [--seconds 1200] [--decodings distance boundary both none] [--model unet] [--seeds 0 1 2]
+        [--set OPTION=VALUE ...] [--depths 0.05 0.1 0.2] [--mirrored] [--without-threshold]
+        [--out FILE.json] [--keep FOLDER]
 
 DATA is a folder with the sets of `object_sets.py`, which defines the scores. Every training gets
 the processor seconds of its set, over all threads, so that other work on the machine has little
 effect: 1200 are ten minutes of two cores. A network is decoded with the options that its training
 found, and with every requested split depth; the decoding "none" trains on foreground alone and is
-split by shape. `stardist_on_real_images.py` does the same for StarDist.
+split by shape, and "both" has a map of distances and one of boundaries, which lower the distances.
+Over several seeds the table has the mean. `stardist_on_real_images.py` does the same for StarDist.
 
 The threshold works on the background-corrected image. Whether objects are bright or dark, the
 smoothing and the split depth are tuned on the training images.
@@ -18,24 +20,37 @@ import argparse
 import contextlib
 import itertools
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
 import numpy as np
-from object_sets import SETS, Array, ObjectSet, Pairs, keep, known, parser, scores, table
+from object_sets import (
+    OF_OBJECTS,
+    Array,
+    ObjectSet,
+    Pairs,
+    as_image,
+    keep,
+    known,
+    parser,
+    scores,
+    table,
+)
 
 from napari_unetseg.core.annotation.annotation import TrainingPair
 from napari_unetseg.core.annotation.train_options import TrainOptions
 from napari_unetseg.core.background import BackgroundOptions, fit_background
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
+from napari_unetseg.core.inference.predict_options import PredictOptions
 from napari_unetseg.core.inference.prediction import decode_maps, predict_maps
 from napari_unetseg.core.model.registry import spec_of
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.models_io.native.package import save
 from napari_unetseg.core.objects.decode import DecodeOptions
+from napari_unetseg.core.objects.decoders import DECODERS, Boundary, Distance
 from napari_unetseg.core.threshold import ThresholdOptions, threshold
 from napari_unetseg.core.training.train import train
 
@@ -43,10 +58,29 @@ TUNED_ON = 12
 """Training images that the threshold is tuned on."""
 
 
+class DistanceAndBoundary:
+    """Decode objects by their distances, lowered where a boundary is predicted."""
+
+    names = ("distance", "boundary")
+    core = 0.0
+    _both = Distance(), Boundary()
+
+    def targets(self, ids: Array, *, spacing: Sequence[float] = (), pixel: float = 1.0) -> Array:
+        """Compute both maps."""
+        return np.concatenate(
+            [one.targets(ids, spacing=spacing, pixel=pixel) for one in self._both]
+        )
+
+    def heights(self, foreground: Array, maps: Array) -> Array:
+        """Return the distance times the probability of no boundary."""
+        heights: Array = maps[0] * (1 - maps[1])
+        return heights
+
+
 def flattened(images: list[Array], ndim: int) -> list[Image]:
     """Subtract the background of images."""
     options = BackgroundOptions(per="volume" if ndim == 3 else "plane")
-    grey = [Image.of(image) for image in images]
+    grey = [as_image(image, ndim).grey() for image in images]
     return [fit_background(one, options).flatten(one) for one in grey]
 
 
@@ -97,14 +131,17 @@ def processor_time() -> Iterator[None]:
         yield
 
 
-def trained(chosen: ObjectSet, decoding: str, asked: argparse.Namespace) -> TrainedModel:
+def trained(chosen: ObjectSet, decoding: str, seed: int, asked: argparse.Namespace) -> TrainedModel:
     """Train a network for the processor seconds of its set."""
     settings = dict(word.split("=", 1) for word in asked.set)
     options = {name: settings.pop(name) for name in list(settings) if name in _OPTIONS}
     how = TrainOptions(
-        budget=(asked.seconds or chosen.seconds) / 60, seed=asked.seed, objects=decoding, **options
+        budget=(asked.seconds or chosen.seconds) / 60,
+        seed=seed,
+        objects="distance" if decoding == "both" else decoding,
+        **options,
     )
-    lessons = [TrainingPair(Image.of(image), ids) for image, ids in chosen.learnt]
+    lessons = [TrainingPair(as_image(image, chosen.ndim), ids) for image, ids in chosen.learnt]
     with processor_time():
         outcome = train(
             spec_of(asked.model, settings),
@@ -121,9 +158,25 @@ def trained(chosen: ObjectSet, decoding: str, asked: argparse.Namespace) -> Trai
 _OPTIONS = TrainOptions.model_fields
 
 
-def predicted(model: TrainedModel, pairs: Pairs) -> list[Image]:
+def predicted(model: TrainedModel, pairs: Pairs, *, mirrored: bool) -> list[Image]:
     """Predict the maps for objects of every image."""
-    return [predict_maps(model, Image.of(image)) for image, _ in pairs]
+    options = PredictOptions(flips=mirrored)
+    return [predict_maps(model, as_image(image, model.ndim), options) for image, _ in pairs]
+
+
+def over_seeds(found: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Average the scores of trainings that differ in their seeds alone, and print their ranges."""
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for name, result in found.items():
+        groups.setdefault(name.partition(", seed ")[0], []).append(result)
+    means: dict[str, dict[str, Any]] = {}
+    for name, group in groups.items():
+        numbers = [key for key, value in group[0].items() if isinstance(value, (int, float))]
+        means[name] = {key: float(np.mean([one[key] for one in group])) for key in numbers}
+        if len(group) > 1:
+            lowest, *_, highest = sorted(one["ap50"] for one in group)
+            print(f"{name}: AP50 {lowest:.3f} to {highest:.3f} in {len(group)} trainings")
+    return means
 
 
 def decoded(
@@ -151,6 +204,9 @@ def main() -> None:
     asking = parser(__doc__.splitlines()[0])
     asking.add_argument("--model", default="unet")
     asking.add_argument("--decodings", nargs="*", default=["distance"])
+    asking.add_argument("--seeds", nargs="*", type=int, default=[0])
+    asking.add_argument("--mirrored", action="store_true", help="also average mirror images")
+    asking.add_argument("--without-threshold", action="store_true")
     asking.add_argument("--depths", nargs="*", type=float, default=[])
     asking.add_argument("--set", action="append", default=[], metavar="OPTION=VALUE")
     asking.add_argument("--name", default="", help="what to call these settings in the table")
@@ -163,22 +219,31 @@ def main() -> None:
         keep(asked, name, result, objects)
 
     for which in asked.sets:
-        chosen = SETS[which](asked.data)
+        chosen = OF_OBJECTS[which](asked.data)
         min_size = chosen.smallest
         print(
             f"{which}: {len(chosen.learnt)} images to learn from, {len(chosen.tested)} to test on"
         )
-        if f"{which} | Otsu, split by shape" not in known(asked.out):
-            add(f"{which} | Otsu, split by shape", *otsu(chosen, min_size))
-        for decoding in asked.decodings:
-            model = trained(chosen, decoding, asked)
-            maps = predicted(model, chosen.tested)
-            for name, objects in decoded(model, maps, min_size, asked.depths):
-                title = f"{which} | {asked.model}, {decoding}{asked.name}{name}"
-                add(title, scores(objects, chosen.tested) | summarise_training(model), objects)
+        otsus = f"{which} | Otsu, split by shape"
+        if not asked.without_threshold and otsus not in known(asked.out):
+            add(otsus, *otsu(chosen, min_size))
+        for decoding, seed in itertools.product(asked.decodings, asked.seeds):
+            both = {"distance": DistanceAndBoundary()} if decoding == "both" else {}
+            with mock.patch.dict(DECODERS, both):
+                model = trained(chosen, decoding, seed, asked)
+                for mirrored in (False, True) if asked.mirrored else (False,):
+                    maps = predicted(model, chosen.tested, mirrored=mirrored)
+                    for name, objects in decoded(model, maps, min_size, asked.depths):
+                        how = (
+                            f"{asked.model}, {decoding}{asked.name}{', mirrored' * mirrored}{name}"
+                        )
+                        if len(asked.seeds) > 1:
+                            how += f", seed {seed}"
+                        result = scores(objects, chosen.tested) | summarise_training(model)
+                        add(f"{which} | {how}", result, objects)
             if asked.save:
                 save(model, asked.save)
-    print(table(found))
+    print(table(over_seeds(found)))
 
 
 if __name__ == "__main__":

@@ -27,15 +27,24 @@ from skimage.measure import label
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 
-from image_views import Array, Views, pieces
-from object_sets import KNOWN, Pairs, drawn, drawn_to_test, foreground, grey, kinds, scores
+from image_views import Views, pieces
+from object_sets import (
+    KNOWN,
+    Pairs,
+    as_image,
+    drawn,
+    drawn_to_test,
+    foreground,
+    grey,
+    kinds,
+    scores,
+)
 
 from napari_unetseg.core.annotation.annotation import TrainingPair
 from napari_unetseg.core.annotation.annotation_kind import AnnotationKind
 from napari_unetseg.core.annotation.train_options import Precision, TrainOptions
 from napari_unetseg.core.annotation.training_set import Reading, TrainingSet
 from napari_unetseg.core.annotation.training_step import Callbacks, TrainingStep
-from napari_unetseg.core.image import Image
 from napari_unetseg.core.inference.plausibility import fullest_window
 from napari_unetseg.core.inference.predict_options import PredictOptions
 from napari_unetseg.core.inference.prediction import predict
@@ -138,11 +147,6 @@ def lessons(
         ]
         held += [TrainingPair(as_image(image), ids) for image, ids in map(cut.__getitem__, out)]
     return learn, held
-
-
-def as_image(image: Array) -> Image:
-    """Return an array of rows and columns, and colours if it has any, as an image."""
-    return Image.of(image) if image.ndim == 2 else Image.of(image, "YXC", rgb=True)
 
 
 @dataclass(frozen=True)
