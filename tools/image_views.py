@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.transform import resize
 
+from napari_unetseg.core.inference.object_size import median_diameter
+
 Array = NDArray[Any]
 
 
@@ -25,6 +27,9 @@ class Views:
         Number of views of each image.
     sizes
         Smallest and largest factor of size, drawn evenly on a logarithmic scale.
+    diameter
+        Median diameter in pixels that the objects of every image are brought to before; 0: their
+        own.
     light
         Share of views under uneven light.
     inverted
@@ -39,18 +44,26 @@ class Views:
 
     count: int = 2
     sizes: tuple[float, float] = (0.5, 2.0)
+    diameter: float = 0.0
     light: float = 0.4
     inverted: float = 0.0
     stain: float = 0.0
     piece: int = 384
     times: float = 1.0
 
+    @property
+    def plain(self) -> "Views":
+        """Views that show an image once, changed in nothing but the diameter of its objects."""
+        return Views(count=1, sizes=(1, 1), light=0.0, diameter=self.diameter, piece=self.piece)
+
     def of(
         self, image: Array, labels: Array, rng: np.random.Generator
     ) -> Iterator[tuple[Array, Array]]:
         """Yield views (rows, columns) or (rows, columns, 3), and their labels."""
+        own = median_diameter([labels]) if self.diameter else 0.0
+        known = self.diameter / own if own else 1.0
         for _ in range(self.count):
-            factor = float(np.exp(rng.uniform(*np.log(self.sizes))))
+            factor = known * float(np.exp(rng.uniform(*np.log(self.sizes))))
             seen, ids = resized(image, labels, factor, self.piece, rng)
             if self.stain and seen.ndim == 3:
                 seen = restained(seen, self.stain, rng)

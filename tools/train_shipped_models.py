@@ -138,14 +138,18 @@ def lessons(
         cut = [piece for pair in pairs for piece in pieces(*pair, PIECE)]
         out = set(holding.permutation(len(cut))[: max(1, round(HELD_OUT * len(cut)))].tolist())
         whole = [pair for k, pair in enumerate(cut) if k not in out]
-        seen = [(pair, 1.0) for pair in whole]
+        # Where views show all at one size, an image as it is would be one of another size.
+        seen = [] if views.diameter else [(pair, 1.0) for pair in whole]
         seen += [(view, views.times) for pair in whole for view in views.of(*pair, seeing)]
         met = sum(np.unique(ids[ids > 0]).size + 1 if apart else 1 for (_, ids), _ in seen)
         shared = share / met if share else 1.0
         learn += [
             TrainingPair(as_image(image), ids, times=often * shared) for (image, ids), often in seen
         ]
-        held += [TrainingPair(as_image(image), ids) for image, ids in map(cut.__getitem__, out)]
+        kept = [cut[k] for k in out]
+        if views.diameter:
+            kept = [view for pair in kept for view in views.plain.of(*pair, seeing)]
+        held += [TrainingPair(as_image(image), ids) for image, ids in kept]
     return learn, held
 
 
@@ -238,19 +242,19 @@ MODELS = {
         ),
     ),
     "cytology_nuclei": Shipped(
-        "CC0-1.0",
+        _WITH_ENCODER,
         of_set("cytology_nuclei"),
         (_CYTOLOGY,),
         ("cytology_nuclei", "stained_nuclei"),
         steps=600,
-        # Neither a level at full resolution nor other dark nuclei beside these few made it better,
-        # and an encoder that was pretrained is no better than the weights of the general model.
+        # Other dark nuclei beside these few made it no better.
         views=Views(count=6, sizes=(0.6, 1.6), light=0.3),
         start="general",
+        kind="pretrained-unet",
         settings=_FULL,
         options=(
             *_OFTEN,
-            ("learning_rate", 0.002),
+            ("learning_rate", 0.001),
             *(("scale", 0.3), ("noise", 0.1), ("intensity", 0.3)),
         ),
     ),
@@ -293,18 +297,23 @@ MODELS = {
         options=(("patch", 192), ("scale", 0.3), ("blur", 0.5), ("noise", 0.1), ("intensity", 0.3)),
     ),
     "general": Shipped(
-        "MIT",
+        _WITH_ENCODER,
         of_all_kinds,
         (
             "480 drawn micrographs of 4 shapes in 6 looks",
             *(_NUCLEI, _STAINED, _CYTOLOGY, _PHASE, _NEURONS, _AXONS),
         ),
         tuple(SETS),
-        steps=2400,
-        views=Views(count=1, sizes=(0.4, 1.6), light=0.3, inverted=0.3),
-        calibrates=False,
+        steps=6000,
+        # All kinds at one diameter, so that one size of network and one decoding suit them.
+        views=Views(count=3, sizes=(0.6, 1.8), diameter=24, light=0.3, inverted=0.3),
+        kind="pretrained-unet",
         settings=_FULL,
-        options=(*_FINE, ("scale", 0.3), ("blur", 1.0), ("noise", 0.1), ("intensity", 0.3)),
+        options=(
+            *_OFTEN,
+            *(("scale", 0.3), ("blur", 1.0), ("noise", 0.1), ("intensity", 0.3)),
+            ("averaging", 0.998),
+        ),
     ),
 }
 
@@ -355,6 +364,7 @@ def trained(
     model = halved(outcome.model)
     told: dict[str, Any] = {"sources": list(plan.sources), "seed": SEED}
     told |= {"without": sorted(without)} if without else {}
+    told |= {"one_diameter": True} if plan.views.diameter else {}
     told |= {"learnt_from": len(learn), "held_out": len(held)}
     round_ = {
         "continues": own,
@@ -441,12 +451,13 @@ def lacking(name: str, without: frozenset[str]) -> str:
 
 
 def score(model: TrainedModel, images: Pairs, *, apart: bool) -> dict[str, float]:
-    """Compute the scores of a model, of objects if the model and the ground truth have them."""
+    """Compute the scores of a model, of objects if the model and the ground truth have them.
+
+    The scale is found where a model knows one diameter alone.
+    """
     what = "classes" if model.decoder is None else "objects"
-    found = [
-        np.asarray(predict(model, as_image(image), PredictOptions(what=what)).data)
-        for image, _ in images
-    ]
+    options = PredictOptions(what=what, auto_diameter=model.one_diameter)
+    found = [np.asarray(predict(model, as_image(image), options).data) for image, _ in images]
     apart = apart and what == "objects"
     told = scores(found, images) if apart else {"dice": foreground(found, images)}
     keys = ("dice", "ap50", "map", "f1") if apart else ("dice",)
@@ -489,7 +500,9 @@ def main() -> None:
             # Before all else, so that the training is not lost.
             save(model, path, small=True)
         own = of_set(name) if name in SETS else MODELS[name].found
-        known, held = lessons(own(asked.data, without), Views(count=0), apart=True)
+        views = MODELS[name].views
+        as_they_are = views.plain if views.diameter else Views(count=0)
+        known, held = lessons(own(asked.data, without), as_they_are, apart=True)
         model = halved(restated(load(path), known))
         if MODELS[name].calibrates:
             model = calibrated(model, held)

@@ -31,6 +31,7 @@ from napari_unetseg.core.models_io.compare_shipped import (
 )
 from napari_unetseg.core.objects.decoders import DecoderSpec
 from napari_unetseg.core.progress import Cancelled
+from napari_unetseg.core.samples.mixed_micrographs import micrograph
 from napari_unetseg.core.scoring.object_scores import object_scores
 from napari_unetseg.core.scoring.overlap import overlap_of
 
@@ -57,6 +58,34 @@ def test_drawn_nuclei_are_for_the_model_of_nuclei() -> None:
     for trial in compared.trials:
         assert 0 <= trial.agreement <= 1
         assert 0 <= trial.familiarity <= 1
+
+
+def test_the_general_model_comes_first_only_where_no_other_fits() -> None:
+    hollow = micrograph((192, 192), seed=200_001, shape="blobs", look="hollow")
+    small = hollow.image[::2, ::2]
+    for image, truth in [(hollow.image, hollow.objects), (small, hollow.objects[::2, ::2])]:
+        compared = compare_shipped(Image.of(image))
+        assert compared.best is not None
+        assert compared.best.model is shipped.open_shipped("general")
+        assert compared.best.labels.shape == image.shape
+        assert object_scores(overlap_of(compared.best.labels, truth)).ap50 > 0.5
+        assert compared.reason.startswith("general fits: plausibility 0.")
+        assert "no model of one kind" in compared.reason
+    nuclei = compare_shipped(NUCLEI.as_image())
+    names = [one.model.name for one in nuclei.trials]
+    general = nuclei.trials[names.index("general")]
+    assert all(not one.fits for one in nuclei.trials[names.index("general") + 1 :])
+    assert general.fits, "it knows nuclei, too"
+
+
+def test_the_scale_of_a_model_of_one_diameter_is_found_unless_another_is_set() -> None:
+    larger = np.kron(NUCLEI.image, np.ones((3, 3), NUCLEI.image.dtype))
+    truth = np.kron(NUCLEI.objects, np.ones((3, 3), np.int32))
+    by_itself = seg.predict(larger, "general")
+    assert seg.evaluate(by_itself, truth).f1 > 0.8
+    as_it_is = seg.predict(larger, "general", auto_diameter=False)
+    assert seg.evaluate(as_it_is, truth).f1 < 0.5
+    assert np.array_equal(by_itself, seg.predict(larger, "general", auto_diameter=True))
 
 
 @pytest.mark.parametrize(

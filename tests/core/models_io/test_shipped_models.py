@@ -96,9 +96,8 @@ def test_the_general_model_finds_cells_where_a_model_of_one_kind_does_not(
         (path,) = (shared_data / place / "images").glob(f"{mask.stem}.*")
         truth, image = read_labels(mask).asarray() > 0, read_image(path).grey()
         for name, scores in found.items():
-            said = predict(
-                shipped.open_shipped(name), image, PredictOptions(what="objects")
-            ).asarray()
+            objects = PredictOptions(what="objects")
+            said = predict(shipped.open_shipped(name), image, objects).asarray()
             scores.append(dice(said > 0, truth))
     means = {name: float(np.mean(scores)) for name, scores in found.items()}
     assert means["general"] > floor, means

@@ -50,7 +50,8 @@ class SizeOptions(Options):
         False,
         "Auto diameter",
         "Find the scale automatically: a part of the image is predicted at seven scales, from a "
-        "fifth to five times, and the image is shown to the model at the most plausible. In 3D the "
+        "fifth to five times, and the image is shown to the model at the most plausible. A model "
+        "that knows objects of one diameter alone does so unless another size is set. In 3D the "
         "objects found at the image's own scale are measured.",
         when={"diameter": (0.0,), "rescale": (False,)},
     )

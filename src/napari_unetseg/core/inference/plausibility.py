@@ -47,7 +47,10 @@ ZOOMS = (0.2, 0.33, 0.57, 1.0, 1.75, 3.0, 5.0)
 
 _TRIED_SIDE = 512
 _CLEARLY = 0.1
-"""How much more plausible a larger change of scale must be than a smaller one."""
+"""How much more plausible a larger change of scale must be than a smaller one.
+
+Not for models of objects of one diameter, which are much worse at any other.
+"""
 
 _REFINED = 1.8
 """Factor up to which the size of the objects found corrects the scale."""
@@ -167,7 +170,8 @@ def plausible_zoom(
         seen = model.zoomed((zoom, zoom) if zoom != 1 else ())
         trials[zoom] = try_model(seen, piece, progress=share)
     best = max(trial.plausibility for trial in trials.values())
-    nearly = [zoom for zoom in ZOOMS if trials[zoom].plausibility >= best - _CLEARLY]
+    enough = best - (0 if model.one_diameter else _CLEARLY)
+    nearly = [zoom for zoom in ZOOMS if trials[zoom].plausibility >= enough]
     chosen = min(nearly, key=lambda zoom: abs(math.log(zoom)))
     if model.diameter and (found := median_diameter([trials[chosen].labels])):
         by = model.diameter / found

@@ -31,6 +31,7 @@ from napari_unetseg.core.inference.predict_options import (
     settle_decoding,
     settle_what,
     stack_in_words,
+    with_found_scale,
 )
 from napari_unetseg.core.inference.predict_tiles import (
     predict_classes_image,
@@ -121,8 +122,15 @@ def prepare_prediction(
     ----------
     decoding
         Options for making objects. Those that were not set get the model's defaults.
+
+    Notes
+    -----
+    The scale is found for a model that knows objects of one diameter alone, unless the options set
+    how.
     """
     settled = settle_what(options, model, decoding)
+    if model.one_diameter and not model.zoom:
+        settled = with_found_scale(settled, model, image)
     return Prediction(
         model=model, image=image, options=settled, decoding=settle_decoding(model, decoding)
     )

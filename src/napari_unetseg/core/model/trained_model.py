@@ -266,6 +266,11 @@ class TrainedModel:
             )
         return NetworkFeatures(self.spec, len(self.classes))
 
+    @property
+    def one_diameter(self) -> bool:
+        """Whether it learnt from objects of one diameter alone, of whatever size they were."""
+        return bool(self.provenance.get("one_diameter"))
+
     def zoomed(self, zoom: Sequence[float]) -> Self:
         """Return a model that sees every image enlarged or shrunk, and answers on its own grid.
 

@@ -1,11 +1,13 @@
 """Compare the shipped models on a part of an image: which of them is plausible there, and most?
 
-See `napari_unetseg.core.inference.plausibility` for how a result is judged.
+A model of one kind of image is better there than the general one, which comes first only where none
+of them fits, and then at the scale that suits it best. See
+`napari_unetseg.core.inference.plausibility` for how a result is judged.
 """
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +15,14 @@ import numpy as np
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.inference.object_size import measured_part, median_diameter
-from napari_unetseg.core.inference.plausibility import Trial, fullest_window, try_model
+from napari_unetseg.core.inference.plausibility import (
+    Trial,
+    fullest_window,
+    plausible_zoom,
+    try_model,
+)
 from napari_unetseg.core.model.trained_model import TrainedModel
-from napari_unetseg.core.models_io.shipped_models import PathLike, names, open_shipped
+from napari_unetseg.core.models_io.shipped_models import GENERAL, PathLike, names, open_shipped
 from napari_unetseg.core.progress import Progress, part, silent
 
 AUTO = "auto"
@@ -42,7 +49,7 @@ class Comparison:
     part
         What they were tried on: a plane, perhaps of colours.
     trials
-        The most plausible first.
+        The most plausible first; the general model after those of one kind that fit.
     """
 
     part: Image
@@ -71,6 +78,11 @@ class Comparison:
         if self.best is None:
             return WHAT_TO_DO
         first, *others = self.trials
+        if first.model.name == GENERAL and others:
+            return (
+                f"{GENERAL} fits: plausibility {first.plausibility:.2f}; no model of one kind of "
+                "image does."
+            )
         rest = f"; {others[0].model.name} {others[0].plausibility:.2f}" if others else ""
         return f"{first.model.name} fits best: plausibility {first.plausibility:.2f}{rest}."
 
@@ -101,23 +113,41 @@ def compare_shipped(
 
     Notes
     -----
-    At most `TRIED_SIDE` pixels along each side: about a second for each million pixels and model.
+    At most `TRIED_SIDE` pixels along each side: about a second for each million pixels and model,
+    and another one for the scale of the general model.
     """
     tried = measured_part(image, 2, TRIED_SIDE)
-    models = [open_shipped(name) for name in (names() if shipped is None else shipped)]
+    wanted = names() if shipped is None else shipped
+    # The general one at the end, when it is known whether another fits.
+    models = [open_shipped(name) for name in sorted(wanted, key=GENERAL.__eq__)]
     trials: list[Trial] = []
     refusal: InputError | None = None
     for number, model in enumerate(models):
         share = part(progress, number / len(models), (number + 1) / len(models))
         share(0.0, f"trying {model.name}")
+        needed = model.name == GENERAL and not any(one.fits for one in trials)
+        attempt = _try_at_its_scale if needed else try_model
         try:
-            trials.append(try_model(model, tried, progress=share))
+            trials.append(attempt(model, tried, progress=share))
         except InputError as error:
             refusal = refusal or error
     if not trials and refusal is not None:
         raise refusal
-    trials.sort(key=lambda one: one.plausibility, reverse=True)
-    return Comparison(tried, tuple(trials))
+
+    def order(one: Trial) -> tuple[bool, float]:
+        return one.fits and one.model.name != GENERAL, one.plausibility
+
+    return Comparison(tried, tuple(sorted(trials, key=order, reverse=True)))
+
+
+def _try_at_its_scale(model: TrainedModel, plane: Image, *, progress: Progress) -> Trial:
+    """Try a model at the scale where it is most plausible, its labels in the plane's pixels."""
+    zoom = plausible_zoom(model, plane, progress=part(progress, 0, 0.8))
+    trial = try_model(model.zoomed(zoom), plane, progress=part(progress, 0.8, 1))
+    seen = trial.labels
+    pairs = zip(seen.shape, plane.spatial_shape, strict=True)
+    places = [np.arange(n) * length // n for length, n in pairs]
+    return replace(trial, model=model, labels=seen[np.ix_(*places)])
 
 
 def choose_shipped(image: Image, *, progress: Progress = silent) -> tuple[TrainedModel, str]:

@@ -20,9 +20,12 @@ FOLDER = Path(__file__).parents[2] / "shipped"
 NDIM = 2
 """Number of spatial axes of every shipped model, known without opening one."""
 
-_WITH_PRETRAINED_ENCODER = ("nuclei", "stained_nuclei", "phase_cells")
+_UNETS = ("neurons", "axons")
 
 _DESCRIPTIONS = ("rdf.yaml", "bioimageio.yaml", "model.yaml")
+
+GENERAL = "general"
+"""The model of many kinds, for what no other model is of."""
 
 LINES = {
     "nuclei": "Nuclei in fluorescence, bright on dark, from small to large.",
@@ -31,7 +34,7 @@ LINES = {
     "phase_cells": "Living cells in phase contrast, touching.",
     "neurons": "Neurons and their processes in bright field and phase contrast, as a mask.",
     "axons": "Axons and their myelin in electron micrographs, as classes.",
-    "general": "Cells of many kinds, bright or dark: a start for training, and for features.",
+    GENERAL: "Cells and nuclei of many kinds, bright or dark: where no other model fits.",
 }
 """A line about each model, the most used first; known without opening one."""
 
@@ -45,7 +48,7 @@ def names() -> tuple[str, ...]:
 
 def shipped_kind(name: str) -> str:
     """Return the kind of a shipped model, known without opening it."""
-    return "pretrained-unet" if name in _WITH_PRETRAINED_ENCODER else "unet"
+    return "unet" if name in _UNETS else "pretrained-unet"
 
 
 def listed() -> str:
@@ -126,6 +129,7 @@ def open_shipped(name: str) -> TrainedModel:
 
 __all__ = [
     "FOLDER",
+    "GENERAL",
     "LINES",
     "NDIM",
     "hides_shipped",
