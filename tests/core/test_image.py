@@ -4,12 +4,13 @@ import dask.array as da
 import numpy as np
 import pytest
 import zarr
+from dask.callbacks import Callback
 from hypothesis import given
 from hypothesis import strategies as st
 from skimage.color import rgb2gray
 
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.image import AXES, Image
+from napari_unetseg.core.image import AXES, Image, read_pixels
 
 axes_names = (
     st.permutations("TCZ")
@@ -249,3 +250,15 @@ class TestLikeAnArray:
     def test_an_image_of_an_image_has_its_numbers(self, lazy):
         image = self.image(lazy=lazy)
         assert Image.of(image).data is image.data
+
+
+def test_reading_leaves_the_cache_of_other_threads_alone():
+    image = Image.of(da.zeros((4, 6, 8), chunks=(1, 6, 8)))
+    seen = []
+    with Callback(start=seen.append):
+        image.block((2,))
+        image.asarray()
+        read_pixels(image.data[1:3])
+        assert not seen
+        np.asarray(image.data)
+    assert seen

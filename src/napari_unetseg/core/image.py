@@ -435,7 +435,7 @@ class Image(NDArrayOperatorsMixin):
 
     def block(self, index: Index, block: str = "YX") -> NDArray[Any]:
         """Return one block as a numpy array: a plane for ``"YX"``, a stack for ``"ZYX"``."""
-        return np.asarray(self.data[self.block_slices(index, block)])
+        return read_pixels(self.data[self.block_slices(index, block)])
 
     def blocks(self, block: str = "YX") -> Iterator[tuple[Index, NDArray[Any]]]:
         """Yield the index and pixels of every block, reading one block at a time."""
@@ -453,6 +453,16 @@ class Image(NDArrayOperatorsMixin):
         for box, chunk in zip(slices_from_chunks(self.data.chunks), chunks, strict=True):
             pixels[box] = chunk
         return pixels
+
+
+def read_pixels(data: Any) -> NDArray[Any]:
+    """Return a numpy array of `data`; what is lazy is read now.
+
+    dask's callbacks are left out. One is the cache that napari uses while it reads what is on
+    screen: it is one for all threads, and raises KeyError when another thread ends a computation
+    with it meanwhile.
+    """
+    return np.asarray(data.compute(callbacks=()) if hasattr(data, "dask") else data)
 
 
 def doubt_axes(image: Image) -> str:

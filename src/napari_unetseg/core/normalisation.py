@@ -16,7 +16,7 @@ from pydantic import model_validator
 
 from napari_unetseg.core.compute.parallel_rows import map_strips
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.image import Image
+from napari_unetseg.core.image import Image, read_pixels
 from napari_unetseg.core.options import Options, option
 from napari_unetseg.core.progress import Progress, silent, track
 
@@ -217,7 +217,7 @@ def intensities(image: Image, progress: Progress) -> list[NDArray[Any]]:
     thin = tuple(slice(None) if axis == "C" else slice(step // 2, None, step) for axis in inner)
     samples: list[list[NDArray[Any]]] = [[] for _ in range(image.n_channels)]
     for index in track(planes, progress, "reading intensities"):
-        plane = np.asarray(image.data[image.block_slices(index, "CYX")][thin])
+        plane = read_pixels(image.data[image.block_slices(index, "CYX")][thin])
         channels = np.moveaxis(plane, inner.index("C"), 0) if "C" in inner else plane[None]
         for values, channel in zip(samples, channels, strict=True):
             values.append(

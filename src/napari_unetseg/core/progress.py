@@ -133,5 +133,7 @@ def map_chunks(data: Any, function: Callable[[Any], T], progress: Progress) -> I
         of_chunk = dask.delayed(lambda chunk: function(np.asarray(chunk)), pure=False)
         for start in range(0, len(chunks), some):
             progress(start / len(chunks), "reading")
-            yield from dask.compute(*(of_chunk(chunk) for chunk in chunks[start : start + some]))
+            of_chunks = (of_chunk(chunk) for chunk in chunks[start : start + some])
+            # Without the callbacks of other threads; see `read_pixels`.
+            yield from dask.compute(*of_chunks, callbacks=())
     progress(1.0, "reading")

@@ -21,6 +21,7 @@ from napari_unetseg.core.background import moment_kernels as kernels
 from napari_unetseg.core.background.polynomial import power_table, scaled_positions
 from napari_unetseg.core.compute.parallel_rows import map_strips
 from napari_unetseg.core.compute.rounding import round_up
+from napari_unetseg.core.image import read_pixels
 
 Array = NDArray[np.float64]
 Bytes = NDArray[np.uint8]
@@ -60,8 +61,8 @@ class Plane:
         """
         for start, stop in self._edges(multiple):
             rows = slice(start, stop)
-            exclude = None if self.exclude is None else np.asarray(self.exclude[rows])
-            yield start, np.asarray(self.data[rows]), exclude
+            exclude = None if self.exclude is None else read_pixels(self.exclude[rows])
+            yield start, read_pixels(self.data[rows]), exclude
 
     def _edges(self, multiple: int) -> list[tuple[int, int]]:
         n_rows, n_columns = self.shape

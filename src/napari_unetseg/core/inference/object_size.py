@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.image import Image
+from napari_unetseg.core.image import Image, read_pixels
 from napari_unetseg.core.options import Options, option
 from napari_unetseg.core.units import metres_of
 
@@ -205,7 +205,7 @@ def measured_part(image: Image, ndim: int, side: int = 0) -> Image:
         rest = slice(None) if axis == "C" else slice(start, start + side)
         middle.append(rest if axis in block else length // 2)
     axes = "".join(axis for axis in image.axes if axis in block)
-    data = np.asarray(image.data[tuple(middle)])
+    data = read_pixels(image.data[tuple(middle)])
     return image.like(data, axes, rgb=image.rgb, channel_names=image.channel_names)
 
 

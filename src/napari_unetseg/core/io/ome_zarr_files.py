@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from napari_unetseg.core.errors import InputError, reading_fields
-from napari_unetseg.core.image import Image
+from napari_unetseg.core.image import Image, read_pixels
 from napari_unetseg.core.io.pyramid import ORDER, PyramidLayout, build_levels, chunk_boxes, create
 from napari_unetseg.core.io.stored_arrays import (
     MAX_DECLARED,
@@ -137,7 +137,7 @@ def write_zarr(
     group = create(path, layout)
     boxes = list(chunk_boxes(layout.shape, layout.chunks))
     for box in track(boxes, part(progress, 0, 1 - _LEVELS_SHARE), "writing"):
-        group["s0"][box] = np.asarray(given.data[box])
+        group["s0"][box] = read_pixels(given.data[box])
     build_levels(group, layout, part(progress, 1 - _LEVELS_SHARE, 1))
 
 

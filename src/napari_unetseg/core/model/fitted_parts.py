@@ -5,7 +5,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unetseg.core.image import COLOURS, Image
+from napari_unetseg.core.image import COLOURS, Image, read_pixels
 from napari_unetseg.core.model.network_specs import ModelSpec
 
 Array = NDArray[Any]
@@ -99,7 +99,7 @@ def _example_of(image: Image, ndim: int) -> Array:
     kept = [axis for axis in image.axes if axis in block]
     side = _EXAMPLE_SIDE[ndim]
     spans = [slice(None) if axis == "C" else _middle(image.length(axis), side) for axis in kept]
-    piece = np.asarray(image.data[image.block_slices(middle, block)][tuple(spans)])
+    piece = read_pixels(image.data[image.block_slices(middle, block)][tuple(spans)])
     return np.moveaxis(piece, kept.index("C"), 0) if "C" in kept else piece[None]
 
 

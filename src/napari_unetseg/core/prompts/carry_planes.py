@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from napari_unetseg.core.corrections.between_planes import shape_between
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.image import Image
+from napari_unetseg.core.image import Image, read_pixels
 from napari_unetseg.core.prompts.open_prompts import open_prompts
 from napari_unetseg.core.prompts.prompt import (
     Mask,
@@ -323,7 +323,7 @@ class _Carrier:
         """Return the pixels of a window of a plane: (C, Y, X)."""
         plane = plane_of(self.stack, z)
         index = tuple(box["YX".index(a)] if a in "YX" else slice(None) for a in plane.axes)
-        pixels = np.asarray(plane.data[index], np.float64)
+        pixels = read_pixels(plane.data[index]).astype(np.float64)
         at = plane.axes.find("C")
         return pixels[None] if at < 0 else np.moveaxis(pixels, at, 0)
 

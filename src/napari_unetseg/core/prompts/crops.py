@@ -7,7 +7,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unetseg.core.image import Image
+from napari_unetseg.core.image import Image, read_pixels
 from napari_unetseg.core.model.pretrained_features import colours
 from napari_unetseg.core.prompts.prompt import Point, Prompt, ProposedObject
 
@@ -238,7 +238,7 @@ class PlaneReader:
     def _pixels(self, part: tuple[slice, slice], step: int) -> FloatArray:
         image = self._image
         of_axis = {a: slice(s.start, s.stop, step) for a, s in zip("YX", part, strict=True)}
-        block = np.asarray(image.data[tuple(of_axis.get(a, slice(None)) for a in image.axes)])
+        block = read_pixels(image.data[tuple(of_axis.get(a, slice(None)) for a in image.axes)])
         if "C" in image.axes:
             return np.moveaxis(block, image.axes.index("C"), 0).astype(np.float32)
         return block.astype(np.float32)[None]

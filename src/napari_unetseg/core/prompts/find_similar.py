@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.image import Image
+from napari_unetseg.core.image import Image, read_pixels
 from napari_unetseg.core.progress import Progress, part, silent, track
 from napari_unetseg.core.prompts.carry_planes import clicks_in
 from napari_unetseg.core.prompts.open_prompts import open_prompts
@@ -375,7 +375,7 @@ def _annotated(plane: Image, window: Window, own: Mask, outside: Mask, normalisa
     from napari_unetseg.core.annotation.annotation import AnnotatedImage, Annotation
 
     index = tuple(window["YX".index(a)] if a in "YX" else slice(None) for a in plane.axes)
-    pixels = np.asarray(plane.data[index], np.float32)
+    pixels = read_pixels(plane.data[index]).astype(np.float32)
     pixels = np.moveaxis(pixels, plane.axes.index("C"), 0) if "C" in plane.axes else pixels[None]
     known = (outside | own) & np.isfinite(pixels).all(0)
     labels = np.where(known, own.astype(np.int16), -1)
@@ -486,7 +486,7 @@ class _Looks:
         width = max(2, round(0.2 * self.diameter))
         window = widened(found.slices, width, self._plane.spatial_shape)
         index = tuple(window["YX".index(a)] if a in "YX" else slice(None) for a in self._plane.axes)
-        pixels = np.asarray(self._plane.data[index], np.float64)
+        pixels = read_pixels(self._plane.data[index]).astype(np.float64)
         if "C" in self._plane.axes:
             pixels = pixels.mean(self._plane.axes.index("C"))
         pixels = np.nan_to_num(pixels)

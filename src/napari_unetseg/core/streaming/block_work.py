@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unetseg.core.compute.label_runs import add_positions, ids_of_rows, label_runs
-from napari_unetseg.core.image import Image
+from napari_unetseg.core.image import Image, read_pixels
 from napari_unetseg.core.io.pyramid import PyramidLayout, chunk_boxes, halve
 from napari_unetseg.core.measure import measure_part
 from napari_unetseg.core.model.trained_model import TrainedModel
@@ -382,7 +382,7 @@ def _piece(box: NDArray[np.int64], pixel: NDArray[np.int64]) -> CrossingComponen
 def _window(image: Image, spans: Mapping[str, slice]) -> Image:
     """Read a part of an image into memory."""
     at = tuple(spans.get(axis, slice(None)) for axis in image.axes)
-    data = np.asarray(image.data[at])
+    data = read_pixels(image.data[at])
     return replace(image, data=data)
 
 
