@@ -132,5 +132,15 @@ def test_a_layer_of_somebody_else_has_no_role():
 
 
 def test_the_visible_plane_of_a_shorter_layer_is_within_it(stack):
-    assert plane_index(stack, (2, 3, 0, 0)) == (3,)
+    assert plane_index(stack, (2, 11, 0, 0)) == (2,)
     assert plane_index(stack, (9, 99, 0, 0)) == (3,)
+    assert plane_index(stack, (9, -99, 0, 0)) == (0,)
+
+
+def test_the_visible_plane_is_that_of_the_layer_below_one_with_other_steps(viewer):
+    coarse = viewer.add_image(np.zeros((4, 6, 8)), scale=(4, 1, 1), translate=(8, 0, 0))
+    fine = viewer.add_image(np.zeros((40, 6, 8)), scale=(0.5, 1, 1))
+    for plane in range(4):
+        viewer.dims.set_point(0, 8 + 4 * plane)
+        assert plane_index(coarse, viewer.dims.point) == (plane,)
+        assert plane_index(fine, viewer.dims.point) == (min(16 + 8 * plane, 39),)

@@ -160,7 +160,7 @@ class CarryPanel(QWidget):
         source = likely_image(self._viewer.layers, layer)
         if source is None:
             raise InputError("There is no image below these labels. Open it, or choose others.")
-        *lead, z = plane_index(layer, self._viewer.dims.current_step)
+        *lead, z = plane_index(layer, self._viewer.dims.point)
         stack = _stack_on_screen(self._viewer, source)
         ids = np.array(layer.data[tuple(lead)])
         if stack.axes.replace("C", "") != "ZYX" or stack.spatial_shape != ids.shape:
@@ -230,7 +230,7 @@ def _stack_on_screen(viewer: Any, image: Layer) -> Image:
     """Return the stack of an image that the viewer shows, unread, with all its channels."""
     whole = image_of(image)
     axes = whole.grey().axes if whole.rgb else whole.axes
-    index = index_along(image, axes, plane_index(image, viewer.dims.current_step))
+    index = index_along(image, axes, plane_index(image, viewer.dims.point))
     lead = zip((axis for axis in axes if axis not in "YX"), index, strict=True)
     at = {axis: min(place, whole.length(axis) - 1) for axis, place in lead if axis == "T"}
     part = tuple(at.get(axis, slice(None)) for axis in whole.axes)

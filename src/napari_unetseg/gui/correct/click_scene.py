@@ -90,7 +90,7 @@ def plane_on_screen(viewer: Any, image: Layer) -> tuple[ImageKey, Image]:
     """Return the plane of an image that the viewer shows, unread, with all its channels."""
     whole = image_of(image)
     axes = whole.axes.replace("C", "") if whole.rgb else whole.axes
-    index = index_along(image, axes, plane_index(image, viewer.dims.current_step))
+    index = index_along(image, axes, plane_index(image, viewer.dims.point))
     lead = iter(zip((axis for axis in axes if axis not in "YX"), index, strict=True))
     at = {axis: min(place, whole.length(axis) - 1) for axis, place in lead if axis != "C"}
     part = tuple(at.get(axis, slice(None)) for axis in whole.axes)

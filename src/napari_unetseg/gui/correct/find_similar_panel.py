@@ -300,8 +300,8 @@ class FindSimilarPanel(QWidget):
         self.count.setText(f"{int((open_ones & alike).sum())} of {int(open_ones.sum())} shown")
         for button in (self.all_button, self.view_button, self.queue_button):
             button.setEnabled(bool((open_ones & alike).any()))
-        step = self._viewer.dims.current_step
-        if self._viewer.dims.ndisplay != 2 or plane_index(found.layer, step) != found.plane:
+        point = self._viewer.dims.point
+        if self._viewer.dims.ndisplay != 2 or plane_index(found.layer, point) != found.plane:
             if self._preview.layer is not None:
                 self._preview.layer.visible = False
             return
@@ -334,7 +334,7 @@ class FindSimilarPanel(QWidget):
         source = self._image(layer)
         if source is None:
             raise InputError("There is no image below these labels. Open it, or choose others.")
-        plane = plane_index(layer, self._viewer.dims.current_step)
+        plane = plane_index(layer, self._viewer.dims.point)
         _, image = plane_on_screen(self._viewer, source)
         guard = PlaneGuard(layer, self._tool.session.locks(layer)).of_plane(plane, spare=True)
         guard = replace(guard, labels=np.array(guard.labels))
@@ -376,7 +376,7 @@ class FindSimilarPanel(QWidget):
     def _finished_region(self, layer: Labels) -> Shapes:
         """Return a Shapes layer with a rectangle around what is in view."""
         rows, columns = in_view(layer)
-        lead = plane_index(layer, self._viewer.dims.current_step)
+        lead = plane_index(layer, self._viewer.dims.point)
         y0, x0, y1, x1 = rows.start, columns.start, rows.stop - 1, columns.stop - 1
         corners = [(*lead, *corner) for corner in ((y0, x0), (y0, x1), (y1, x1), (y1, x0))]
         region = Shapes(

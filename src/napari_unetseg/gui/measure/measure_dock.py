@@ -389,7 +389,7 @@ class MeasureWidget(Tool[MeasureOptions]):
                 self._show_row_of(int(label))
 
     def _index_of(self, layer: Labels) -> tuple[int, ...]:
-        index = plane_index(layer, self.viewer.dims.current_step)
+        index = plane_index(layer, self.viewer.dims.point)
         return index_along(layer, axes_of(layer).replace("C", ""), index)
 
     # Edits

@@ -366,21 +366,21 @@ def reduced_geometry(
     return found
 
 
-def plane_index(layer: Layer, step: tuple[int, ...]) -> tuple[int, ...]:
+def plane_index(layer: Layer, point: tuple[float, ...]) -> tuple[int, ...]:
     """Return the index of the plane of `layer` that the viewer shows, for its leading axes.
 
     Parameters
     ----------
-    step
-        The viewer's current step along each of its axes (world, in steps).
+    point
+        The viewer's point along each of its axes, in world units. Its steps are those of the finest
+        layer, and count from the first plane of all layers.
     """
     lengths = layer.data[0].shape if getattr(layer, "multiscale", False) else layer.data.shape
     lead = layer.ndim - 2
-    last_steps = step[len(step) - layer.ndim :][:lead]
-    return tuple(
-        int(np.clip(at, 0, length - 1))
-        for at, length in zip(last_steps, lengths[:lead], strict=True)
-    )
+    # As napari, without what a rotation adds along the rows and columns.
+    world = (*point[len(point) - layer.ndim :][:lead], 0.0, 0.0)
+    at = np.rint(layer.world_to_data(world)[:lead])
+    return tuple(np.clip(at, 0, np.array(lengths[:lead]) - 1).astype(int).tolist())
 
 
 def labels_over(labels: Labels, image: Layer, *, copy: bool = True) -> NDArray[Any]:

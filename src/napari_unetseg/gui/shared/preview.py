@@ -47,7 +47,7 @@ class Preview:
         dims = self._viewer.dims
         if dims.ndisplay != 2 or tuple(dims.displayed) != (dims.ndim - 2, dims.ndim - 1):
             return None
-        return plane_index(source, dims.current_step)
+        return plane_index(source, dims.point)
 
     def show(self, source: Layer, data: Any, *, name: str, **look: Any) -> None:
         """Show `data` over `source`: a plane, or an array of all the axes of the source.
