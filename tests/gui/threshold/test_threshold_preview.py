@@ -110,6 +110,36 @@ def test_the_outcome_follows_the_plane_and_ends_with_the_tick_and_the_page(qtbot
     assert tool.preview.layer is None
 
 
+def test_the_outcome_is_shown_over_a_pyramid(qtbot, viewer, tool):
+    image = discs((128, 160))
+    viewer.add_image([image, image[::2, ::2]])
+    settle(qtbot, tool)
+    picture = choose(qtbot, tool, min_size=20)
+    assert not tool.preview.layer.multiscale
+    assert np.array_equal(picture, run(qtbot, tool))
+    assert tool.preview.layer is None or tool.preview.layer.ndim == 2
+
+
+@pytest.mark.parametrize("shape", [(64, 80), (48, 100)])
+def test_the_preview_follows_other_pixels_of_its_layer(qtbot, viewer, tool, shape):
+    layer = viewer.add_image(discs())
+    choose(qtbot, tool, min_size=20)
+    layer.data = 3 * discs(shape).T[::-1].T + 1000
+    qtbot.waitUntil(lambda: not tool._timer.isActive() and not tool.latest.busy, timeout=20000)
+    low, high = tool._previewed.histogram.range
+    assert 1000 < low < high
+    assert np.array_equal(tool.preview.layer.data, run(qtbot, tool))
+
+
+def test_nothing_lies_over_planes_that_are_turned(qtbot, viewer, tool):
+    viewer.add_image(np.stack([discs()] * 3))
+    choose(qtbot, tool, min_size=20)
+    viewer.dims.order = (1, 0, 2)
+    qtbot.waitUntil(lambda: not tool._timer.isActive() and not tool.latest.busy, timeout=20000)
+    shown = tool.preview.layer
+    assert shown is None or shown.ndim == 3
+
+
 def test_what_would_take_long_is_bounded_and_says_so(qtbot, viewer, tool, monkeypatch):
     image = viewer.add_image(discs())
     monkeypatch.setattr(threshold_preview, "MOST_SPLIT", 2000)

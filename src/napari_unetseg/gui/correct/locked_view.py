@@ -58,6 +58,7 @@ class LockedView(QObject):
         layer.events.labels_update.connect(self._later)
         self._viewer.dims.events.current_step.connect(self._later)
         self._viewer.dims.events.ndisplay.connect(self._later)
+        self._viewer.dims.events.order.connect(self._later)
         self.look()
 
     def hide(self) -> None:

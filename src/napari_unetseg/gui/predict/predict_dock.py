@@ -122,6 +122,7 @@ class PredictWidget(Tool[PredictDockOptions]):
         self.decoding.changed.connect(self._on_decoding)
         self.viewer.dims.events.current_step.connect(self.live.look)
         self.viewer.dims.events.ndisplay.connect(self.live.look)
+        self.viewer.dims.events.order.connect(self.live.look)
         self.assemble(
             rows=[("Model", beside(self.models, self.try_button))],
             extras=[self.decoding.page],

@@ -1,5 +1,6 @@
 """Preview of a result as one temporary layer over the image."""
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -58,7 +59,13 @@ class Preview:
             Attributes of an Image layer: colormap, contrast_limits, opacity, blending...
         """
         layer = self.layer
-        fits = layer is not None and self._source is source and layer.data.shape == data.shape
+        fits = (
+            layer is not None
+            and self._source is source
+            and layer.data.shape == data.shape
+            # A pyramid would take the rows of an array for its levels.
+            and layer.multiscale == isinstance(data, Sequence)
+        )
         if layer is not None and fits:
             if layer.data is not data:
                 layer.data = data

@@ -39,6 +39,8 @@ class PreviewTool(Tool[O]):
         self._timer.timeout.connect(self._on_quiet)
         self.viewer.dims.events.current_step.connect(self.look_later)
         self.viewer.dims.events.ndisplay.connect(self.look_later)
+        self.viewer.dims.events.order.connect(self.look_later)
+        self._followed: Layer | None = None
 
     @abstractmethod
     def look(self, layer: Layer) -> None:
@@ -58,6 +60,7 @@ class PreviewTool(Tool[O]):
 
     def layer_changed(self, layer: Layer | None) -> None:
         super().layer_changed(layer)
+        self._follow(layer)
         self.look_later()
 
     def shown(self) -> None:
@@ -76,7 +79,16 @@ class PreviewTool(Tool[O]):
     def close_tool(self) -> None:
         if not self._closed:
             disconnect_events(self.viewer.dims.events, self)
+            self._follow(None)
         super().close_tool()
+
+    def _follow(self, layer: Layer | None) -> None:
+        """Preview other data of the picked layer, too."""
+        if self._followed is not None:
+            self._followed.events.data.disconnect(self.look_later)
+        self._followed = layer
+        if layer is not None:
+            layer.events.data.connect(self.look_later)
 
     def _on_quiet(self) -> None:
         layer = self.pick.layer()

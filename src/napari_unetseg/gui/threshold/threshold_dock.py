@@ -22,6 +22,7 @@ from napari_unetseg.core.threshold import (
 )
 from napari_unetseg.core.threshold.histogram import Histogram
 from napari_unetseg.core.threshold.levels import Side, guess_objects
+from napari_unetseg.gui.shared.data_versions import data_version
 from napari_unetseg.gui.shared.layers import (
     IMAGE_CHANNEL,
     MASK,
@@ -187,10 +188,10 @@ class ThresholdWidget(PreviewTool[ThresholdOptions]):
             if shown is not None and _same_grey(shown, layer, options, channel)
             else None
         )
-        values = self._dragged
+        values, version = self._dragged, data_version(layer)
         self.latest.ask(
             lambda progress: level_preview(
-                layer, layer.ndim, image, at, options, channel, known, values, progress
+                layer, layer.ndim, image, at, options, channel, version, known, values, progress
             )
         )
 
@@ -322,7 +323,7 @@ class ThresholdWidget(PreviewTool[ThresholdOptions]):
 
 def _same_grey(shown: LevelPreview, layer: Layer, options: ThresholdOptions, channel: str) -> bool:
     same = shown.channel == channel and shown.options.channel == options.channel
-    return shown.layer == layer and same
+    return shown.layer == layer and shown.version == data_version(layer) and same
 
 
 def _span(histogram: Histogram) -> tuple[float, float]:

@@ -40,6 +40,8 @@ class LevelPreview:
 
     Parameters
     ----------
+    version
+        `data_version` of the layer.
     dragged
         The levels that the user dragged, if any.
     plane
@@ -49,6 +51,7 @@ class LevelPreview:
     layer: Layer
     options: ThresholdOptions
     channel: str
+    version: int
     dragged: tuple[float, ...] | None
     histogram: Histogram
     values: tuple[float, ...]
@@ -86,11 +89,12 @@ def level_preview(
     index: tuple[int, ...] | None,
     options: ThresholdOptions,
     channel: str,
+    version: int,
     histogram: Histogram | None,
     values: tuple[float, ...] | None,
     progress: Progress,
 ) -> LevelPreview:
-    """Compute the levels of an image; `layer`, which has `n_axes`, is passed through."""
+    """Compute the levels of an image; `layer`, with its `n_axes`, is passed through."""
     grey, dragged = image.grey(options.channel), values
     if histogram is None:
         histogram = compute_histogram(grey)
@@ -106,7 +110,7 @@ def level_preview(
         plane = smooth_plane(shown.asarray(), options)
         if options.method in LOCAL_METHODS:
             plane = preview(plane, options, values)
-    return LevelPreview(layer, options, channel, dragged, histogram, values, plane)
+    return LevelPreview(layer, options, channel, version, dragged, histogram, values, plane)
 
 
 def has_outcome(options: ThresholdOptions, *, outlines: bool) -> bool:

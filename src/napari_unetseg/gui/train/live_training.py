@@ -145,6 +145,7 @@ class Live(QObject):
             camera.events.zoom.connect(self._on_moved)
             self._viewer.dims.events.current_step.connect(self._on_moved)
             self._viewer.dims.events.ndisplay.connect(self._on_moved)
+            self._viewer.dims.events.order.connect(self._on_moved)
         self._setting = setting
         self._forget()
         self.later()
