@@ -1,6 +1,7 @@
 """The Models dock: what is listed, loaded, tested, renamed, exported and deleted."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,9 +19,12 @@ from napari_unetseg.core.models_io.native.export_package import ExportOptions
 from napari_unetseg.core.training.train import train
 from napari_unetseg.gui.models import model_reader
 from napari_unetseg.gui.models.models_dock import ModelsWidget
+from napari_unetseg.gui.predict.predict_dock import PredictWidget
+from napari_unetseg.gui.queue.queue_dock import QueueWidget
 from napari_unetseg.gui.shared.model_choice import HEADING, ModelChoice
 from napari_unetseg.gui.shared.session import Session
 from napari_unetseg.gui.shared.user_models import shelf
+from napari_unetseg.gui.train.fine_tune_dock import FineTuneWidget
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +39,9 @@ def model():
 def dock(qtbot, model, tmp_path):
     shelf().path.unlink(missing_ok=True)
     save(model, tmp_path / "dots.zip")
-    widget = ModelsWidget(ViewerModel())
+    viewer = ViewerModel()
+    widget = ModelsWidget(viewer)
+    widget.viewer = viewer
     qtbot.addWidget(widget)
     widget.use_folder(tmp_path)
     yield widget
@@ -79,11 +85,13 @@ def test_a_file_tries_itself_and_is_exported(qtbot, dock, tmp_path):
 
 def test_renamed_and_deleted_after_a_question(qtbot, dock, tmp_path, monkeypatch):
     choose(dock, "dots.zip")
-    dock.rename("a/b")
-    assert "not a valid file name" in dock.message.text()
+    for bad in ("a/b", "a\nb", "a\0b", "..", "", 300 * "x"):
+        dock.rename(bad)
+        assert "not a valid name" in dock.message.text(), bad
     dock.rename("spots")
     assert (tmp_path / "spots.zip").exists()
-    choose(dock, "spots.zip")
+    assert dock.chosen() == tmp_path / "spots.zip"
+    assert dock.message.text() == "Renamed to spots.zip."
     answer(monkeypatch, QMessageBox.StandardButton.No)
     dock.delete()
     assert (tmp_path / "spots.zip").exists()
@@ -104,8 +112,9 @@ def test_a_model_of_the_session_is_renamed_and_deleted_after_a_question(dock, mo
     choose(dock, "dots")
     dock.rename("other")
     assert "There is a model 'other' already" in dock.message.text()
-    dock.rename(" ")
-    assert "empty" in dock.message.text()
+    for bad in (" ", "a/b", "a\nb", 300 * "x"):
+        dock.rename(bad)
+        assert "not a valid name" in dock.message.text(), bad
     dock.rename("stars")
     assert [one.name for one in session.models] == ["other", "stars"]
     assert dock.chosen() is session.current
@@ -120,6 +129,82 @@ def test_a_model_of_the_session_is_renamed_and_deleted_after_a_question(dock, mo
     assert "stars" not in listed(dock)
     assert [entry.model is None for entry in session.history] == [False, True]
     assert session.name_for("stars") == "stars 1"
+
+
+def test_a_file_that_is_gone_is_not_listed_any_more(qtbot, dock, tmp_path, monkeypatch):
+    answer(monkeypatch, QMessageBox.StandardButton.Yes)
+    content = (tmp_path / "dots.zip").read_bytes()
+    for act in (lambda: dock.rename("spots"), dock.delete, dock.load, dock.test):
+        (tmp_path / "dots.zip").write_bytes(content)
+        dock.fill()
+        choose(dock, "dots.zip")
+        assert dock.message.text() == ""
+        (tmp_path / "dots.zip").unlink()
+        act()
+        told(qtbot, dock, "No such file")
+        assert "dots.zip" not in listed(dock)
+        assert dock.facts.toPlainText() == ""
+
+
+def test_a_folder_that_cannot_be_read_lists_nothing(dock, tmp_path, monkeypatch):
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    dock.use_folder(tmp_path)
+    assert "dots.zip" not in listed(dock)
+    assert dock.message.text() == "Models in this folder: 0."
+
+
+def test_renaming_and_deleting_leave_what_other_docks_have_chosen(qtbot, dock, model, monkeypatch):
+    answer(monkeypatch, QMessageBox.StandardButton.Yes)
+    session, viewer = dock.session, dock.viewer
+    tools = [tool(viewer) for tool in (PredictWidget, QueueWidget, FineTuneWidget)]
+    for tool in tools:
+        qtbot.addWidget(tool)
+    for name in ("first", "second", "third"):
+        session.add_model(replace(model, name=name), origin="trained")
+        assert [tool.models.currentText() for tool in tools] == 3 * [name]
+    for tool in tools:
+        tool.models.setCurrentIndex(tool.models.findText("first"))
+    choose(dock, "second")
+    dock.rename("another")
+    choose(dock, "third")
+    dock.delete()
+    choose(dock, "first")
+    dock.rename("renamed")
+    assert [tool.models.currentText() for tool in tools] == 3 * ["renamed"]
+    dock.delete()
+    assert [tool.models.currentText() for tool in tools] == 3 * ["another"]
+    for tool in tools:
+        tool.close_tool()
+
+
+@pytest.mark.parametrize("act", ["rename", "delete"])
+def test_a_run_brings_no_model_back(qtbot, dock, model, monkeypatch, act):
+    answer(monkeypatch, QMessageBox.StandardButton.Yes)
+    dock.viewer.add_image(np.random.default_rng(0).random((24, 24)).astype(np.float32))
+    tool = PredictWidget(dock.viewer)
+    qtbot.addWidget(tool)
+    dock.session.add_model(model, origin="trained")
+    tool.run()
+    assert tool.running
+    choose(dock, "dots")
+    dock.rename("stars") if act == "rename" else dock.delete()
+    names = [one.name for one in dock.session.models]
+    qtbot.waitUntil(lambda: not tool.running, timeout=60_000)
+    assert len(dock.viewer.layers) == 2
+    assert [one.name for one in dock.session.models] == names
+    assert "dots" not in names
+    tool.close_tool()
+
+
+def test_going_back_finds_a_model_by_its_new_name(dock, model):
+    session = dock.session
+    session.add_model(model, origin="trained")
+    renamed = session.rename_model(model, "stars")
+    session.go_back(model)
+    assert session.models == [renamed]
 
 
 def test_a_shipped_model_stays_under_its_heading_once_used(qtbot, dock, model):

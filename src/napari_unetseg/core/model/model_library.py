@@ -1,6 +1,8 @@
 """Keep the user's model library: a folder, and the recently opened files."""
 
+from contextlib import suppress
 from dataclasses import dataclass, field
+from os.path import exists, isfile
 from pathlib import Path
 
 from napari_unetseg.core.errors import InputError
@@ -10,6 +12,27 @@ SUFFIXES = (".zip", ".onnx", ".pt", ".pth", ".torchscript")
 """Suffixes of model files."""
 
 MOST_RECENT = 12
+
+_LONGEST = 80
+_NOT_IN_NAMES = frozenset('<>:"/\\|?*')
+
+
+def checked_name(name: str) -> str:
+    """Return a name of a model without spaces around it, if files can have it on every system.
+
+    Raises
+    ------
+    InputError
+        If they cannot.
+    """
+    name = name.strip()
+    fits = name.isprintable() and not set(name) & _NOT_IN_NAMES and len(name) <= _LONGEST
+    if not name.strip(".") or not fits:
+        raise InputError(
+            f"{name[:60]!r} is not a valid name. Enter at most {_LONGEST} letters, without "
+            '/ \\ : * ? " < > |.'
+        )
+    return name
 
 
 @dataclass
@@ -35,11 +58,12 @@ class ModelLibrary:
 
     def files(self) -> list[Path]:
         """List the models: those of the folder by name, then recently opened ones, newest first."""
-        own = (
-            [] if self.folder is None or not self.folder.is_dir() else sorted(self.folder.iterdir())
-        )
-        models = [path for path in own if path.suffix.lower() in SUFFIXES and path.is_file()]
-        return models + [path for path in self.recent if path.exists() and path not in models]
+        own: list[Path] = []
+        if self.folder is not None:
+            with suppress(OSError):  # not there, or not to be read
+                own = sorted(self.folder.iterdir())
+        models = [path for path in own if path.suffix.lower() in SUFFIXES and isfile(path)]
+        return models + [path for path in self.recent if exists(path) and path not in models]
 
     def use_folder(self, folder: Path) -> None:
         """Set the folder of the library."""
@@ -60,13 +84,10 @@ class ModelLibrary:
         InputError
             When the name is not a valid file name, is in use, or the file cannot be renamed.
         """
-        stem = name.strip().removesuffix(path.suffix)
-        if not stem or Path(stem).name != stem or set(stem) & set('<>:"|?*\\'):
-            raise InputError(
-                f'{name[:60]!r} is not a valid file name. Leave out / \\ : * ? " < > |.'
-            )
+        stem = checked_name(name.strip().removesuffix(path.suffix))
         target = path.with_name(stem + path.suffix)
-        if target.exists():
+        # A file system that ignores case has the file by its new name.
+        if target.exists() and not target.samefile(path):
             raise InputError(f"{target.name} exists already. Choose another name.")
         try:
             path.rename(target)
@@ -101,4 +122,4 @@ class ModelLibrary:
         write_settings(self.path, content)
 
 
-__all__ = ["MOST_RECENT", "SUFFIXES", "ModelLibrary"]
+__all__ = ["MOST_RECENT", "SUFFIXES", "ModelLibrary", "checked_name"]

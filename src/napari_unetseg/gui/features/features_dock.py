@@ -320,8 +320,9 @@ class FeaturesWidget(Tool[FeatureOptions]):
         before = self.models.currentData()
         able = [m for m in self.session.models if isinstance(m.spec, ConvolutionalSpec) and m.state]
         self.models.fill(able, before="" if able else "none yet: train or load a UNet or CNN")
-        if self.session.current in able:
-            self.models.choose(self.session.current)
+        wanted = self.session.next_choice(before)
+        if wanted is not None:
+            self.models.choose(wanted)
         if self.models.currentData() is not before or before is None:
             self._read_layers()
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import (
     QDialog,
@@ -122,9 +122,12 @@ class ModelsWidget(QWidget):
             "In your folder": [(path.name, "", path) for path in own],
             "Opened last": [(path.name, str(path.parent), path) for path in last],
         }
-        self.list.clear()
-        for heading, group in groups.items():
-            self._add_group(heading, group, kept)
+        with QSignalBlocker(self.list):
+            self.list.clear()
+            for heading, group in groups.items():
+                self._add_group(heading, group, kept)
+        if self.chosen() is None:
+            self._show_facts()
         self.folder.setText("No folder chosen." if folder is None else f"Folder: {folder}")
         self._refresh()
 
@@ -157,9 +160,9 @@ class ModelsWidget(QWidget):
         """Rename the chosen file, or the chosen model of the session."""
         what = self.chosen()
         if isinstance(what, Path):
-            self._try(lambda: f"Renamed to {shelf().rename(what, name).name}.")
+            self._try(lambda: self._choose(shelf().rename(what, name)))
         elif what is not None:
-            self._try(lambda: self._renamed(what, name))
+            self._try(lambda: self._choose(self.session.rename_model(what, name)))
 
     def delete(self) -> None:
         """Delete the chosen file, or the chosen model of the session, after a confirmation."""
@@ -268,7 +271,11 @@ class ModelsWidget(QWidget):
         self.export_button.setEnabled(ours or is_file)
 
     def _on_chosen(self, row: int) -> None:
+        self.say("")  # it was about another one
         self._refresh()
+        self._show_facts()
+
+    def _show_facts(self) -> None:
         what = self.chosen()
         if isinstance(what, Path):
             self._looks.ask(lambda progress: metadata_lines(describe_model(what), step=_STEP))
@@ -302,23 +309,26 @@ class ModelsWidget(QWidget):
             self.say("Nothing was run. Test asks again.")
 
     def _on_refused(self, error: InputError) -> None:
+        self.fill()
         self.say(str(error), problem=True)
 
     def _try(self, act: Callable[[], str | None]) -> None:
         """Run a short action, and show its message or error."""
         try:
             message = act()
+            self.fill()
         except InputError as error:
+            # A file may be gone that is still listed.
+            self.fill()
             self.say(str(error), problem=True)
             return
         if message:
             self.say(message)
-        self.fill()
 
-    def _renamed(self, model: TrainedModel, name: str) -> str:
-        renamed = self.session.rename_model(model, name)
-        rows = [row for row in range(self.list.count()) if self._at(row) is renamed]
-        self.list.setCurrentRow(rows[0])
+    def _choose(self, renamed: TrainedModel | Path) -> str:
+        self.fill()
+        rows = [row for row in range(self.list.count()) if self._at(row) == renamed]
+        self.list.setCurrentRow(rows[0] if rows else -1)
         return f"Renamed to {renamed.name}."
 
     def _at(self, row: int) -> object:
@@ -429,8 +439,10 @@ def _deleted(path: Path) -> str:
     return f"Deleted {path.name}."
 
 
-def _used(folder: Path) -> None:
-    shelf().use_folder(folder)
+def _used(folder: Path) -> str:
+    library = shelf()
+    library.use_folder(folder)
+    return f"Models in this folder: {sum(path.parent == folder for path in library.files())}."
 
 
 def _button(text: str, help_text: str, slot: Callable[[], None]) -> QPushButton:

@@ -307,7 +307,7 @@ class PredictWidget(Tool[PredictDockOptions]):
         )
 
     def _show_run(self, result: PredictRun) -> str:
-        if result.model not in self.session.models:
+        if result.model not in self.session.models and shipped.name_of_model(result.model):
             # A shipped model that was run is one of the session, for what comes next.
             self.session.use_model(result.model)
         if result.wants_objects and result.prediction.path is None:
@@ -538,8 +538,9 @@ class PredictWidget(Tool[PredictDockOptions]):
         before, ships = self.models.currentData(), bool(shipped.names())
         nothing = "" if self.session.models else "none yet: train or load one"
         self.models.fill(self.session.models, before=_AUTOMATIC if ships else nothing)
-        if self.session.current is not None:
-            self.models.choose(self.session.current)
+        wanted = self.session.next_choice(before)
+        if wanted is not None:
+            self.models.choose(wanted)
         if self.models.currentData() is not before or before is None:
             self._on_model()
         self.refresh()

@@ -314,8 +314,9 @@ class QueueWidget(Tool[QueueOptions]):
             layers.move(layers.index(map_layer), layers.index(layer))
 
     def _fill_models(self) -> None:
+        wanted = self.session.next_choice(self.models.currentData())
         self.models.fill(self.session.models, after="none")
-        self.models.choose(self.session.current)
+        self.models.choose(wanted)
 
 
 def _make_queue(

@@ -71,6 +71,7 @@ class Session:
     def __init__(self) -> None:
         self.models: list[TrainedModel] = []
         self.closed_options: dict[str, Any] = {}
+        self._exchanged: tuple[TrainedModel, TrainedModel | None] | None = None
         self._workbench: ReferenceType[Any] | None = None
         self._locks: WeakKeyDictionary[Labels, LayerLocks] = WeakKeyDictionary()
 
@@ -133,8 +134,11 @@ class Session:
 
     def go_back(self, model: "TrainedModel") -> None:
         """Make a model of the history the current one, for every tool."""
-        self.use_model(model)
-        self.model_chosen.emit(model)
+        # It may have another name by now.
+        there = [one for one in self.models if one.fingerprint == model.fingerprint]
+        found = model if model in there or not there else there[-1]
+        self.use_model(found)
+        self.model_chosen.emit(found)
 
     def rename_model(self, model: "TrainedModel", name: str) -> "TrainedModel":
         """Give a model of the session another name, and return it under that name.
@@ -142,18 +146,15 @@ class Session:
         Raises
         ------
         InputError
-            If the name is empty, or that of another model.
+            If the name is none for a file, or that of another model.
         """
+        from napari_unetseg.core.model.model_library import checked_name
         from napari_unetseg.core.models_io import shipped_models as shipped
 
-        name = name.strip()
+        name = checked_name(name)
         taken = {one.name for one in self.models if one is not model} | set(shipped.names())
-        if not name or name in taken:
-            raise InputError(
-                f"There is a model {name!r} already. Choose another name."
-                if name
-                else "The name is empty. Enter one."
-            )
+        if name in taken:
+            raise InputError(f"There is a model {name!r} already. Choose another name.")
         renamed = replace(model, name=name)
         self._exchange(model, renamed)
         return renamed
@@ -166,7 +167,23 @@ class Session:
         self.history.replace(model, other)
         swapped = (other if one is model else one for one in self.models)
         self.models[:] = [one for one in swapped if one is not None]
+        self._exchanged = (model, other)
         self.models_changed.emit()
+        self._exchanged = None
+
+    def next_choice(self, chosen: "TrainedModel | str | None") -> "TrainedModel | str | None":
+        """Return the model for a box to choose after `models_changed`: the current one, since it is
+        new. When one was renamed or removed, a box keeps its own, unless it is that one.
+
+        Parameters
+        ----------
+        chosen
+            The model in the box so far: a shipped one may be a name, and None is none.
+        """
+        if self._exchanged is None:
+            return self.current
+        old, new = self._exchanged
+        return (new or self.current) if chosen is old else chosen
 
     def adopt_models(self, models: "Sequence[TrainedModel]", versions: "Sequence[Version]") -> None:
         """Add the models of a project and their versions."""

@@ -224,6 +224,7 @@ class FineTuneWidget(Tool[FineTuneOptions]):
             self.kind.setCurrentIndex(self.kind.findData(kind))
 
     def _fill_models(self) -> None:
+        wanted = self.session.next_choice(self.models.currentData())
         with QSignalBlocker(self.models):
             self.models.clear()
             # Models of other programs have no weights to fine-tune.
@@ -231,7 +232,8 @@ class FineTuneWidget(Tool[FineTuneOptions]):
                 self.models.addItem(model.name, model)
             if not self.models.count():
                 self.models.addItem("none yet: train or load one", None)
-            self.models.setCurrentIndex(self.models.count() - 1)
+            at = self.models.findData(wanted)
+            self.models.setCurrentIndex(self.models.count() - 1 if at < 0 else at)
         self._on_model()
 
 
