@@ -13,8 +13,9 @@ from napari_unetseg.core.prompts.prompt import ProposedObject, settled
 from napari_unetseg.gui.correct import carry_object, find_similar_panel
 from napari_unetseg.gui.queue.queue_dock import QueueWidget
 from napari_unetseg.gui.queue.queue_store import queue_of
-from napari_unetseg.gui.shared.layers import MASK, marked
+from napari_unetseg.gui.shared.layers import MASK, choose_axes, marked
 from napari_unetseg.gui.shared.preview import is_preview
+from napari_unetseg.gui.shared.stroke_layer import add_object_layer
 from napari_unetseg.gui.train.finished_regions import chosen_region
 from napari_unetseg.gui.train.train_dock import TrainWidget
 
@@ -316,6 +317,17 @@ def test_an_object_is_carried_to_its_ends_as_one_step(qtbot, tool, stack):
     assert tool.session.locks(labels).pixels().array()[3].any()
     labels.undo()
     assert np.flatnonzero(labels.data.any((1, 2))).tolist() == [4]
+
+
+def test_nothing_is_offered_to_be_carried_through_time(qtbot, viewer, tool):
+    series = viewer.add_image(np.zeros((5, 80, 80)), axis_labels=("t", "y", "x"))
+    labels = add_object_layer(viewer, series)
+    qtbot.waitUntil(lambda: not tool.running and tool.labels_layer is labels)
+    tool.more.unfold()
+    assert not tool.carry_panel.applies
+    assert not tool.carry_panel.isVisibleTo(tool)
+    choose_axes(series, "ZYX")
+    assert tool.carry_panel.applies
 
 
 def test_the_progress_of_carrying_never_falls(tool, stack, monkeypatch):

@@ -20,10 +20,11 @@ from napari_unetseg.core.prompts.find_similar import cut_objects
 from napari_unetseg.core.prompts.prompt import Mask, ProposedObject
 from napari_unetseg.gui.correct.click_scene import likely_image
 from napari_unetseg.gui.shared.dock_help import text_button
-from napari_unetseg.gui.shared.layers import image_of, index_along, plane_index
+from napari_unetseg.gui.shared.layers import has_planes, image_of, index_along, plane_index
 from napari_unetseg.gui.shared.preview import Preview, threshold_look
 from napari_unetseg.gui.shared.session import UNDOABLE_PIXELS
 from napari_unetseg.gui.shared.task import Reporter
+from napari_unetseg.gui.train.fine_tune_layers import source_layer
 
 if TYPE_CHECKING:
     from napari_unetseg.gui.correct.correct_dock import CorrectWidget
@@ -134,7 +135,8 @@ class CarryPanel(QWidget):
         if len(change):
             locks.correct(change.index, change.after)
         ends = [f"before plane {p.z}: {p.why}" for p in result.planes if p.found is None]
-        text = f"Object {number} was carried through {len(found)} planes and locked"
+        many = f"{len(found)} plane{'s' * (len(found) != 1)}"
+        text = f"Object {number} was carried through {many} and locked"
         ended = f" It ended {', and '.join(ends)}." if ends else " It goes on to both ends."
         return f"{text}; Ctrl+Z takes it back.{ended} Correct any plane, and press again."
 
@@ -145,9 +147,11 @@ class CarryPanel(QWidget):
 
     @property
     def applies(self) -> bool:
-        """Whether the labels are those of a stack."""
+        """Whether the labels are those of a stack: along time nothing is carried."""
         layer = self._tool.labels_layer
-        return layer is not None and layer.ndim > 2 and layer.data.shape[-3] > 1
+        if layer is None or layer.ndim < 3 or layer.data.shape[-3] == 1:
+            return False
+        return has_planes(source_layer(self._viewer.layers, layer) or layer)
 
     def refresh(self) -> None:
         """Enable the button for labels of a stack; nothing stays of a run that is over."""
