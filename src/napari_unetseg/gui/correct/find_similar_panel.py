@@ -163,7 +163,7 @@ class FindSimilarPanel(QWidget):
         self.look()
         self.refresh()
         return (
-            f"{len(found.candidates)} proposals. Move the slider until the right ones are shown, "
+            f"Proposals: {len(found.candidates)}. Move the slider until the right ones are shown, "
             "then accept them."
         )
 
@@ -190,8 +190,8 @@ class FindSimilarPanel(QWidget):
         self._tool.session.locks(found.layer).correct(change.index, change.after)
         self.look()
         self._tool.say(
-            f"{len(change.objects)} objects were added and locked; Ctrl+Z takes them back. "
-            "{} proposals are left.".format(int(self._open(found).sum()))
+            f"Objects added and locked: {len(change.objects)}; Ctrl+Z takes them back. Proposals "
+            f"left: {int(self._open(found).sum())}."
         )
 
     def review(self) -> None:
@@ -213,7 +213,7 @@ class FindSimilarPanel(QWidget):
             self._tool.session.page_wanted.emit("Queue")
         elif hasattr(self._viewer, "window"):
             self._viewer.window.add_plugin_dock_widget("napari-unetseg", "Queue")
-        self._tool.say(f"{len(change.objects)} proposals are in the Queue, the least alike first.")
+        self._tool.say(f"Proposals in the Queue: {len(change.objects)}, the least alike first.")
 
     def train(self) -> None:
         """Mark what is in view as finished, and open Train with it."""
