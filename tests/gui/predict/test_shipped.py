@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QWidget
 
 from napari_unetseg.core import samples
 from napari_unetseg.core.annotation.annotation import TrainingPair
@@ -13,6 +14,7 @@ from napari_unetseg.core.models_io import shipped_models as shipped
 from napari_unetseg.core.models_io.native import save
 from napari_unetseg.core.training.train import train
 from napari_unetseg.gui.models.models_dock import ModelsWidget
+from napari_unetseg.gui.predict.model_gallery import CardText, ModelGallery
 from napari_unetseg.gui.predict.predict_dock import PredictWidget
 from napari_unetseg.gui.queue.queue_dock import QueueWidget
 from napari_unetseg.gui.shared.layers import find_layer, options_of_layer
@@ -209,3 +211,17 @@ def _calibrated(model):
     from dataclasses import replace
 
     return replace(model, spacing=(0.5, 0.5), unit="µm", name="half a micron")
+
+
+def test_cards_are_never_cut_off_when_their_page_becomes_narrow(qtbot):
+    page = QWidget()
+    qtbot.addWidget(page)
+    gallery = ModelGallery()
+    gallery.setParent(page)
+    gallery.show_cards([CardText(str(number), "", "") for number in range(7)], {})
+    gallery.resize(640, 400)
+    page.show()
+    qtbot.waitUntil(gallery.isVisible)
+    gallery.resize(280, 400)
+    # Before Qt has time for what it does later.
+    assert min(card.width() for card in gallery.cards) > 100

@@ -160,6 +160,8 @@ class ModelGallery(QWidget):
         for column in range(self._grid.columnCount()):
             self._grid.setColumnStretch(column, int(column < columns))
         self.updateGeometry()
+        # Qt lays out what is left of a resize later: until then the cards are cut off.
+        self._grid.activate()
 
     def _on_clicked(self, name: str, checked: bool = False) -> None:
         self.check(name)
