@@ -12,6 +12,7 @@ from qtpy.QtCore import Qt
 from napari_unetseg.gui.measure import measure_dock as module
 from napari_unetseg.gui.measure.colouring import colours_of, scale_of
 from napari_unetseg.gui.measure.measure_dock import PLAIN, MeasureWidget
+from napari_unetseg.gui.measure.measured_objects import object_columns
 
 
 def camera(viewer):
@@ -345,3 +346,14 @@ def test_a_range_of_the_histogram_filters_table_and_canvas(run, viewer, tool, la
     assert tool.table.rows.rowCount() == 3
     colour(PLAIN)
     assert tool._histogram_place.isHidden()
+
+
+def test_whole_numbers_are_shown_as_such():
+    areas, means = np.array([826.0, 1527.0, np.nan]), np.array([826.0, 1527.25, 0.5])
+    table = {"label": np.array([1, 2, 3]), "area_px2": areas, "mean": means, "sum": 1e9 + areas}
+    texts = {
+        column.name: [column.text(row) for row in range(3)] for column in object_columns(table)
+    }
+    assert texts["area_px2"] == ["826", "1527", ""]
+    assert texts["mean"] == ["826.0", "1527", "0.500"]
+    assert texts["sum"] == ["1.000e+09", "1.000e+09", ""]

@@ -61,7 +61,7 @@ def test_the_form_shows_how_the_model_makes_objects(tool, models):
     shown = tool.decoding.options
     assert shown == LEARNT.model_copy(update={"min_size": 0})
     label = tool.decoding.layout.labelForField(tool.decoding.widget("min_size").native)
-    assert label.text() == "Smallest size (0: 12)"
+    assert label.text() == "Smallest size (0 = 12)"
     tool.decoding.set(min_size=30, min_score=0.5)
     tool.models.choose(plain)
     assert tool.decoding.options == DecodeOptions()

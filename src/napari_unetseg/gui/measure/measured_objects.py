@@ -102,6 +102,10 @@ def measure_copy(
     return table, find_positions(table, labels), tuple(notes)
 
 
+_LARGE = 1e7
+"""Numbers from which on an exponent is shown."""
+
+
 def object_columns(table: Table) -> list[ObjectColumn]:
     """Return the columns of a table for display, the id first."""
     # The id comes first, wherever it is in the table.
@@ -116,12 +120,16 @@ def _texts(column: NDArray[Any]) -> Callable[[int], str]:
         return lambda at: "yes" if column[at] else "no"
     if column.dtype.kind in "iu":
         return lambda at: str(column[at])
-    return lambda at: "" if np.isnan(column[at]) else _short(float(column[at]))
+    known = column[np.isfinite(column)]
+    # Areas in pixels are whole numbers, and are read as such.
+    whole = np.array_equal(known, np.rint(known)) and np.abs(known).max(initial=0) < _LARGE
+    short = "{:.0f}".format if whole else _short
+    return lambda at: "" if np.isnan(column[at]) else short(float(column[at]))
 
 
 def _short(value: float) -> str:
     """Format a number with four digits, without an exponent at usual sizes."""
-    if value == 0 or 1e-3 <= abs(value) < 1e7:
+    if value == 0 or 1e-3 <= abs(value) < _LARGE:
         digits = 0 if abs(value) >= 1000 else 4 - len(str(int(abs(value))))
         return f"{value:.{max(digits, 0)}f}"
     return f"{value:.3e}"

@@ -470,7 +470,7 @@ class PredictWidget(Tool[PredictDockOptions]):
     def _show_learnt(self, learnt: DecodeOptions) -> None:
         """Show how objects are made as trained; the smallest size depends on the image's scale."""
         shown = learnt.model_dump(include=set(LEARNT)) | {"min_size": 0}
-        size = f" (0: {learnt.min_size})" if learnt.min_size else ""
+        size = f" (0 = {learnt.min_size})" if learnt.min_size else ""
         box = self.decoding.widget("min_size")
         self.decoding.label("min_size").setText(f"{box.label}{size}")
         self.decoding.set(**shown)
