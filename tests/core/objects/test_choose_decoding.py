@@ -1,5 +1,7 @@
 """How objects are made is chosen by true ones: specks, shallow waists and pale objects go."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import ndimage
@@ -96,6 +98,7 @@ def test_too_few_objects_choose_nothing_but_a_cautious_size():
     cautious = cautious_decoding(usual, [ids])
     assert cautious.model_dump(exclude_unset=True) == {"split_depth": 0.3, "min_size": 5}
     assert "3 objects are too few" in describe_decoding(cautious, choice)
+    assert "1 object is too few" in describe_decoding(cautious, replace(choice, n_true=1))
     ids[55, 55] = 4
     tiny = cautious_decoding(usual, [ids])
     assert "min_size" not in tiny.model_fields_set

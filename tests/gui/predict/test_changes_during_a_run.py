@@ -143,6 +143,8 @@ def test_the_layer_says_what_the_run_was_started_with(qtbot, tool, viewer, model
         assert (said["extent"], said["auto_diameter"], said["zoom"]) == ("everything", False, [])
     assert "Next" in tool.message.text() or what == "probabilities"
     assert "passing" not in tool.message.text()
+    # Classes cannot be counted: the way to objects is named.
+    assert ("choose Result: objects" in tool.message.text()) is (settled in ("classes", "both"))
     if settled == "objects":
         (layer,) = made
         assert layer is find_layer(viewer.layers, PREDICTED_OBJECTS, source)

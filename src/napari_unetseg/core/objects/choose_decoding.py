@@ -199,7 +199,11 @@ def describe_decoding(options: DecodeOptions, choice: DecodingChoice | None) -> 
         )
     if not options.min_size:
         return ""
-    known = "no object was held out" if choice is None else f"{choice.n_true} objects are too few"
+    known = "no object was held out"
+    if choice is not None:
+        known = (
+            "1 object is too few" if choice.n_true == 1 else f"{choice.n_true} objects are too few"
+        )
     return (
         f"Objects under {options.min_size} pixels, far below the usual size, are removed: "
         f"{known} to choose by."

@@ -115,14 +115,16 @@ def suggest_start(
     if not scores:
         return without("no shipped model takes the channels of the images")
     best = max(scores, key=lambda name: scores[name])
-    found = f"{best} agrees best with the labels (Dice {scores[best]:.2f})"
+    best_of_all = f"agrees best with the labels (Dice {scores[best]:.2f})"
     if scores[best] < ENOUGH:
-        return without(f"of the shipped models {found}, which is too low")
+        return without(f"of the shipped models {best} {best_of_all}, which is too low")
     start = next(model for model in models if model.name == best)
     network = start.spec
     if network.kind == spec.kind:
         network = network.model_copy(update={"head": spec.model_dump()["head"]})
-    return Suggestion(start, network, f"Started from the shipped model {best}: {found}.")
+    return Suggestion(
+        start, network, f"Started from the shipped model {best}, which {best_of_all}."
+    )
 
 
 def _changed(spec: ModelSpec) -> dict[str, Any]:

@@ -24,7 +24,10 @@ from napari_unetseg.gui.shared.track_layers import show_lineage
 from napari_unetseg.gui.shared.training_layers import PREDICTED, PREDICTED_OBJECTS
 
 PASSING = "A preview of the plane on screen: nothing was kept. Predict everything to keep it."
-_CORRECT = "Next: Correct, then Train on."
+_CORRECT = (
+    "Next: Correct, then Train on. To count or measure objects, choose Result: objects and press "
+    "Predict again."
+)
 _NEXT = "Next: Measure; or Correct them first, then Train on."
 _DOUBT = (
     "The result does not look like what {name} was trained on: plausibility {plausibility:.2f}, it "
@@ -96,7 +99,7 @@ def _show_objects(session: Session, layers: Any, run: PredictRun) -> str:
     stopped = "" if made.stopped_at is None else _stopped(made.stopped_at)
     # Ids that last through time have the pixels of all times: a short track is no speck.
     specks = "" if run.lineage is not None else _specks(ids)
-    counted = f"{_count(ids)} objects{made.on_stack}.{specks}"
+    counted = f"{_counted(_count(ids))}{made.on_stack}.{specks}"
     scaled = scale_in_words(made.zoom)
     return " ".join(filter(None, (stopped, counted, scaled, next_step, remark)))
 
@@ -159,7 +162,7 @@ def _show_written(session: Session, layers: Any, run: PredictRun) -> str:
     layers.append(shown)
     if isinstance(shown, Labels):
         show_lineage(layers, shown, run.lineage)
-    n = "" if made.n_objects is None else f"{made.n_objects:,} objects{made.on_stack}. "
+    n = "" if made.n_objects is None else f"{_counted(made.n_objects)}{made.on_stack}. "
     return f"{n}Written to {made.path}, and shown from there. Next: Measure."
 
 
@@ -170,10 +173,14 @@ def _stopped(fraction: float) -> str:
 def _shares(labels: NDArray[Any], model: TrainedModel) -> str:
     counts = np.bincount(labels.ravel(), minlength=max(model.values) + 1) / labels.size
     shares = [
-        f"{name} {100 * counts[value]:.1f} %"
+        f"{100 * counts[value]:.1f} % {name}"
         for name, value in zip(model.classes, model.values, strict=True)
     ]
-    return f"{', '.join(shares)}."
+    return f"Of the pixels, {', '.join(shares)}."
+
+
+def _counted(n: int) -> str:
+    return f"{n:,} object{'s' * (n != 1)}"
 
 
 def _count(ids: NDArray[Any]) -> int:

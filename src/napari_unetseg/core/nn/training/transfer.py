@@ -31,9 +31,9 @@ class CopiedEnds:
 
     @property
     def in_words(self) -> str:
-        """A sentence for people."""
+        """A sentence on what is new; empty if all weights were copied."""
         if self.first and self.head:
-            return "It began with all weights of the model to start from."
+            return ""
         if self.first and self.classes:
             return (
                 "It began with the weights of the model to start from, apart from those that "
