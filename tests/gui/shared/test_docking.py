@@ -1,5 +1,8 @@
 """Docks of this plugin share one place as tabs, and Tab follows the screen."""
 
+import os
+import subprocess
+import sys
 import threading
 from itertools import pairwise
 
@@ -91,3 +94,35 @@ def test_closing_a_dock_during_a_run_asks(make_napari_viewer, qtbot, monkeypatch
     qtbot.waitUntil(lambda: not tool.running)
     assert "Cancelled" in tool.message.text()
     assert len(asked) == 2
+
+
+_ENDS = """
+from qtpy.QtWidgets import QApplication, QDockWidget, QWidget
+from napari_unetseg.gui.shared.docking import when_undocked
+app = QApplication([])
+pages, docks = [QWidget() for _ in range(3)], [QDockWidget() for _ in range(2)]
+when_undocked(pages[0], lambda: print("closed by hand"))
+when_undocked(pages[1], lambda: print("closed at the end", docks[1].isHidden()))
+when_undocked(pages[2], lambda: print("never docked"))
+for page, dock in zip(pages, docks):
+    dock.setWidget(page)
+    dock.show()
+pages[0].setParent(None)
+print("the script ends")
+"""
+
+
+def test_a_script_that_ends_closes_its_docks_while_qt_is_there():
+    done = subprocess.run(
+        [sys.executable, "-c", _ENDS],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "QT_QPA_PLATFORM": "offscreen"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        "closed by hand",
+        "the script ends",
+        "closed at the end False",
+    ]

@@ -89,3 +89,14 @@ def test_a_run_with_nothing_to_do_is_no_problem(qtbot, viewer, error, problem):
     assert tool.message.text() == "Nothing was found."
     assert tool.message.property("problem") is problem
     tool.close_tool()
+
+
+def test_a_closed_tool_is_hidden_only_once(qtbot, viewer, monkeypatch):
+    tool = Probe(viewer)
+    qtbot.addWidget(tool)
+    tool.show()
+    calls = []
+    monkeypatch.setattr(tool, "hidden", lambda: calls.append("hidden"))
+    tool.close_tool()
+    tool.hide()
+    assert calls == ["hidden"], "what a closed tool used may be gone"

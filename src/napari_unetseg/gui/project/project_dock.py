@@ -73,11 +73,15 @@ class ProjectWidget(QWidget):
         self._refresh()
         if self.keeper.problem:
             self._on_refused(self.keeper.problem)
+        self._closed = False
         when_undocked(self, self.close_tool)
         open_as_tab(self)
 
     def close_tool(self) -> None:
         """Disconnect the dock; the project is still saved."""
+        if self._closed:
+            return
+        self._closed = True
         for signal, slot in (
             (self.keeper.saved, self._on_told),
             (self.keeper.opened, self._on_told),

@@ -1,7 +1,10 @@
 """Follow a widget into and out of its dock."""
 
+import atexit
 from collections.abc import Callable
+from weakref import WeakSet
 
+from qtpy.compat import isalive
 from qtpy.QtCore import QEvent, QObject, QTimer
 from qtpy.QtWidgets import QDockWidget, QMainWindow, QMessageBox, QPushButton, QWidget
 
@@ -11,8 +14,12 @@ _CLOSE_BUTTON = "QTitleBarCloseButton"
 
 
 def when_undocked(widget: QWidget, call: Callable[[], None]) -> None:
-    """Call `call` when `widget` leaves its dock: closing a dock does not destroy the widget."""
-    _Docking(widget, call, docked=False)
+    """Call `call` when `widget` leaves its dock, or Python ends while it is in one.
+
+    Closing a dock does not destroy the widget. At the end of Python, Qt's objects are destroyed in
+    any order, and hiding a widget then would use timers and layers that are gone.
+    """
+    _AT_END.add(_Docking(widget, call, docked=False))
 
 
 def open_as_tab(widget: QWidget) -> None:
@@ -86,6 +93,22 @@ class _Docking(QObject):
             if changed and docked is self._wanted:
                 self._call()
         return False
+
+    def end(self) -> None:
+        """Call back if the widget is still in its dock."""
+        if isalive(self) and self._docked:  # type: ignore[no-untyped-call]
+            self._docked = False
+            self._call()
+
+
+_AT_END: WeakSet[_Docking] = WeakSet()
+
+
+# After the import of Qt, and so called before Qt's own end.
+@atexit.register
+def _end_all() -> None:
+    for docking in list(_AT_END):
+        docking.end()
 
 
 def _join_tabs(widget: QWidget) -> None:

@@ -331,7 +331,8 @@ class Tool(QWidget, Generic[O]):
     def hideEvent(self, event: QHideEvent | None) -> None:
         """Remove the preview when the page is hidden."""
         super().hideEvent(event)
-        self.hidden()
+        if not self._closed:
+            self.hidden()
 
     def shown(self) -> None:
         """React to the page becoming visible."""

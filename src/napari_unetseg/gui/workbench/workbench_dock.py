@@ -110,6 +110,8 @@ class WorkbenchWidget(QWidget):
 
     def close_tools(self) -> None:
         """Cancel all runs and disconnect from the viewer."""
+        if self._closed:
+            return
         self._closed = True
         self._later.stop()
         for tool in self._built.values():
