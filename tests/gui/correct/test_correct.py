@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import dask.array
 import numpy as np
 import pytest
+from napari.qt import get_stylesheet
 from napari.utils._proxies import ReadOnlyWrapper
 from napari.utils.interactions import (
     mouse_move_callbacks,
@@ -178,6 +179,29 @@ def test_what_they_do(tool, layer, mouse):
     tool.press(KINDS["renumber"])
     assert ids(layer) == [1, 2, 3, 4, 5]
     assert "Renumbered" in tool.message.text()
+
+
+@pytest.mark.parametrize("theme", ["dark", "light"])
+def test_the_key_of_the_armed_tool_is_legible(tool, viewer, layer, theme):
+    viewer.theme = theme
+    tool.setStyleSheet(get_stylesheet(theme))
+    tool.press(KINDS["delete"])
+    for name in ("delete", "merge"):
+        button = tool.panel.buttons[name]
+        assert button.isChecked() is (name == "delete")
+        key = button.rect().adjusted(button.width() - 16, 5, -4, -5)
+        assert contrast(button.grab(key).toImage()) > 4.5, name
+
+
+def contrast(picture):
+    """Return the ratio of luminance of the lightest and the darkest pixel, as in WCAG."""
+    found = []
+    for y in range(picture.height()):
+        for x in range(picture.width()):
+            parts = [part / 255 for part in picture.pixelColor(x, y).getRgb()[:3]]
+            linear = [p / 12.92 if p <= 0.04 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+            found.append(np.dot(linear, (0.2126, 0.7152, 0.0722)))
+    return (max(found) + 0.05) / (min(found) + 0.05)
 
 
 def test_cutting_by_a_line(tool, layer, mouse):

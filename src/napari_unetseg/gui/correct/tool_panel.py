@@ -15,9 +15,8 @@ from napari_unetseg.gui.shared.style import POINTER, PROBLEM_TEXT
 
 _COLUMNS, _GAP, _ICON = 3, 4, 16
 _STYLE = (
-    "QPushButton {{ padding: 4px 2px; text-align: left; }}"
-    f"QPushButton:checked {{{{ background: {POINTER}; color: {PROBLEM_TEXT}; }}}}"
-    "QLabel {{ color: {dim}; background: transparent; }}"
+    "QPushButton { padding: 4px 2px; text-align: left; }"
+    f"QPushButton:checked {{ background: {POINTER}; color: {PROBLEM_TEXT}; }}"
 )
 _SHORT = {"Delete": "Del"}
 
@@ -142,7 +141,8 @@ class ToolPanel(QObject):
         dim = get_theme(self._viewer.theme).icon.as_hex("long")
         for name, button in self._dressed.items():
             button.setIcon(line_icon(name, self._viewer, checked=PROBLEM_TEXT))
-            button.setStyleSheet(_STYLE.format(dim=dim))
+            button.setStyleSheet(_STYLE)
+            button.set_key_colours(dim, checked=PROBLEM_TEXT)
 
     def _button(self, kind: ToolKind) -> "KeyButton":
         button = KeyButton(kind.text)
@@ -162,11 +162,18 @@ class KeyButton(QPushButton):
         self._label = QLabel(self)
         self._label.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         self._label.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
+        self._colours: tuple[str, ...] = ("", "")
+        self.toggled.connect(self._paint_key)
 
     @property
     def key(self) -> str:
         """The key on the button, or ``""``."""
         return self._label.text()
+
+    def set_key_colours(self, usual: str, *, checked: str) -> None:
+        """Set the colours of the key on the button as usual, and while it is checked."""
+        self._colours = usual, checked
+        self._paint_key()
 
     def show_key(self, key: str, help_text: str) -> None:
         """Show a key, as napari names it, on the button and in its tooltip; none if empty."""
@@ -189,6 +196,11 @@ class KeyButton(QPushButton):
         """Keep the key at the right end."""
         super().resizeEvent(event)
         self._label.setGeometry(self.rect().adjusted(0, 0, -5, 0))
+
+    def _paint_key(self, _: object = None) -> None:
+        # The state of a button has no effect on the style of a label in it.
+        colour = self._colours[self.isChecked()]
+        self._label.setStyleSheet(f"color: {colour}; background: transparent;")
 
 
 __all__ = ["KeyButton", "ToolGroup", "ToolPanel"]
