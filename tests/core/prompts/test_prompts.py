@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.prompts import open_prompts as open_prompts_module
+from napari_unetseg.core.prompts.crops import without_outliers
 from napari_unetseg.core.prompts.grown_prompts import GrownPrompts
 from napari_unetseg.core.prompts.open_prompts import open_prompts
 from napari_unetseg.core.prompts.prompt import Prompt, ProposedObject, settled
@@ -72,6 +73,24 @@ def test_only_windows_of_a_large_image_are_read() -> None:
 def test_nothing_is_found_in_an_image_without_contrast(value: float) -> None:
     image = Image.of(np.full((64, 64), value))
     assert open_prompts(image).propose(Prompt(((30, 30),))) is None
+
+
+@pytest.mark.parametrize("value", [1e30, -1e30, np.inf, np.nan, 1e300])
+def test_a_broken_pixel_near_the_click_hides_nothing(value: float) -> None:
+    image, truth = two_discs()
+    broken = image.astype(np.float64)
+    broken[55, 70] = broken[64, 85] = value
+    for given in (broken, broken.astype(np.float32) if abs(value) != 1e300 else broken):
+        found = GrownPrompts(Image.of(given)).propose(Prompt((CENTRE,)))
+        assert overlap(found, truth) > 0.85
+
+
+def test_only_outliers_are_mended() -> None:
+    plain = two_discs()[0].astype(np.float32)[None]
+    assert np.array_equal(without_outliers(plain), plain)
+    small = np.zeros((1, 40, 40), np.float32)
+    small[0, 20:22, 20:22] = 500
+    assert np.array_equal(without_outliers(small), small), "an object, on a background of one value"
 
 
 def test_clicks_outside_the_image_find_nothing() -> None:

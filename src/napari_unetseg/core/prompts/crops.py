@@ -22,6 +22,13 @@ SMALLEST_WINDOW, LARGEST_WINDOW = 32, 1024
 FINEST = 512
 """Largest side of a window of which every pixel is read; of larger ones every second, and so on."""
 
+_FEW, _ONE_IN, _REACH = 4, 10_000, 10
+"""At most this many pixels of a channel, and one in so many, are outliers: those beyond the range
+of the others by more than this many times that range."""
+
+_HUGE = 1e15
+"""Of larger numbers, squares have no place in single precision."""
+
 KEPT = 1536
 """Side of the part of the plane that is kept after it was read; a larger window is read alone."""
 
@@ -177,11 +184,8 @@ def agreement(one: FloatArray, window: CropWindow, other: FloatArray, wider: Cro
 
 
 def scaled_crop(part: FloatArray, window: CropWindow, shape: tuple[int, ...]) -> Crop:
-    """Make the crop of a window from its pixels (C, Y, X), see `to_crop`; NaN becomes the mean."""
-    finite = np.isfinite(part)
-    if not finite.all():
-        usual = float(part[finite].mean()) if finite.any() else 0.0
-        part = np.where(finite, part, np.float32(usual))
+    """Make the crop of a window from its pixels (C, Y, X), see `to_crop` and `without_outliers`."""
+    part = without_outliers(part)
     mixed = np.tensordot(colours(len(part)), part, 1) if len(part) != 3 else part
     # Large numbers lose nothing in the products that follow.
     mixed = mixed - mixed.reshape(3, -1).mean(1)[:, None, None]
@@ -196,6 +200,31 @@ def scaled_crop(part: FloatArray, window: CropWindow, shape: tuple[int, ...]) ->
     spread = np.maximum(spread, max(0.3 * float(spread.max()), 1e-12))
     pixels *= (within / spread[:, None, None]).astype(np.float32)
     return Crop(window, np.clip(pixels, -6, 6), valid)
+
+
+def without_outliers(part: FloatArray) -> FloatArray:
+    """Return pixels (C, Y, X) without those of a broken detector, which would hide all contrast.
+
+    NaN and infinite pixels become the median of their channel. The few lowest and highest of a
+    channel come near the others where they are far beyond them.
+    """
+    finite = np.isfinite(part)
+    if not finite.all():
+        part = part.copy()
+        for channel, known in zip(part, finite, strict=True):
+            channel[~known] = np.median(channel[known]) if known.any() else 0
+    flat = part.reshape(len(part), -1)
+    n = flat.shape[1]
+    few = min(_FEW + n // _ONE_IN, (n - 1) // 2)
+    ends = np.partition(flat, (few, n - 1 - few), axis=1)[:, [few, n - 1 - few]]
+    low, high = ends.T.astype(np.float64)[..., None, None]
+    # On a background of one value, a small object is no outlier: only huge numbers are.
+    spread = np.where(high > low, high - low, 1e6 * np.maximum(np.abs(high), 1))
+    lowest, highest = (
+        np.clip(bound, -_HUGE, _HUGE).astype(np.float32)
+        for bound in (low - _REACH * spread, high + _REACH * spread)
+    )
+    return np.clip(part, lowest, highest)
 
 
 class PlaneReader:
@@ -239,9 +268,10 @@ class PlaneReader:
         image = self._image
         of_axis = {a: slice(s.start, s.stop, step) for a, s in zip("YX", part, strict=True)}
         block = read_pixels(image.data[tuple(of_axis.get(a, slice(None)) for a in image.axes)])
-        if "C" in image.axes:
-            return np.moveaxis(block, image.axes.index("C"), 0).astype(np.float32)
-        return block.astype(np.float32)[None]
+        block = np.moveaxis(block, image.axes.index("C"), 0) if "C" in image.axes else block[None]
+        # A number too large for single precision becomes infinite, which is mended later.
+        with np.errstate(over="ignore"):
+            return block.astype(np.float32)
 
 
 def windows_around(
@@ -315,4 +345,5 @@ __all__ = [
     "to_crop",
     "windows_around",
     "windows_of",
+    "without_outliers",
 ]
