@@ -7,6 +7,9 @@ from qtpy.QtWidgets import QCheckBox, QLabel
 
 from napari_unetseg.core.background import BackgroundOptions
 from napari_unetseg.core.errors import InputError, NothingToDo
+from napari_unetseg.gui.correct.correct_dock import CorrectWidget
+from napari_unetseg.gui.measure.measure_dock import MeasureWidget
+from napari_unetseg.gui.queue.queue_dock import QueueWidget
 from napari_unetseg.gui.shared.layer_choice import LayerChoice
 from napari_unetseg.gui.shared.tool import Tool
 
@@ -100,3 +103,12 @@ def test_a_closed_tool_is_hidden_only_once(qtbot, viewer, monkeypatch):
     tool.close_tool()
     tool.hide()
     assert calls == ["hidden"], "what a closed tool used may be gone"
+
+
+@pytest.mark.parametrize("kind", [CorrectWidget, QueueWidget, MeasureWidget])
+def test_tools_of_labels_say_in_the_same_words_that_there_are_none(qtbot, viewer, kind):
+    tool = kind(viewer)
+    qtbot.addWidget(tool)
+    words = tool.message.text().replace("Press Click objects, run", "Run")
+    assert words == "There are no labels yet. Run Threshold or Predict, or open some."
+    tool.close_tool()

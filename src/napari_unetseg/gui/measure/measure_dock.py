@@ -85,7 +85,7 @@ class MeasureWidget(Tool[MeasureOptions]):
     pick_text = "Labels"
     at_sight = ("per",)
     runs_on_labels = True
-    nothing_text = "Open or make a Labels layer: its objects are measured."
+    nothing_text = "There are no labels yet. Run Threshold or Predict, or open some."
 
     def __init__(self, napari_viewer: "napari.viewer.Viewer") -> None:  # type: ignore[name-defined]  # noqa: F821
         super().__init__(napari_viewer, MeasureOptions())

@@ -82,7 +82,7 @@ class QueueWidget(Tool[QueueOptions]):
     pick_text = "Labels"
     at_sight = ("order", "labels_are", "n")
     runs_on_labels = True
-    nothing_text = "Make a Labels layer first: run Threshold or Predict, or open or add one."
+    nothing_text = "There are no labels yet. Run Threshold or Predict, or open some."
 
     def __init__(self, napari_viewer: "napari.viewer.Viewer") -> None:  # type: ignore[name-defined]  # noqa: F821
         super().__init__(napari_viewer, QueueOptions())
