@@ -26,6 +26,7 @@ from napari_unetseg.gui.measure.measure_dock import MeasureWidget
 from napari_unetseg.gui.shared.layers import geometry_of
 from napari_unetseg.gui.shared.navigate import camera_of
 from napari_unetseg.gui.shared.preview import is_preview
+from napari_unetseg.gui.shared.undone_message import UNDONE
 
 MIDDLES = {"a": (20, 20), "b": (20, 50), "c": (50, 35)}
 """Middles of the bright squares of the picture, each 21 pixels wide."""
@@ -272,6 +273,17 @@ def test_a_click_elsewhere_keeps_and_begins_the_next(clicking):
     for left in (2, 1, 0):
         clicking.layer.undo()
         assert len(np.unique(clicking.layer.data)) == left + 1
+
+
+def test_what_is_said_of_a_kept_object_goes_with_it(clicking):
+    clicking.click(MIDDLES["a"])
+    clicking.key("Enter")
+    kept = clicking.said()
+    assert kept.startswith("Object 1 is kept")
+    clicking.layer.undo()
+    assert clicking.said() == f"{UNDONE} {HINT}"
+    clicking.layer.redo()
+    assert clicking.said() == kept
 
 
 def test_clicks_that_come_fast_are_all_done(clicking, segmenter):
@@ -744,7 +756,7 @@ class TestBadInput:
         clicking.click(MIDDLES["a"])
         clicking.click((2, 2))
         assert clicking.layer.data[MIDDLES["a"]] == 1
-        assert clicking.said() == NOTHING
+        assert clicking.said().endswith(NOTHING)
 
     def test_no_image(self, viewer, tool):
         assert not tool.click_panel.button.isEnabled()

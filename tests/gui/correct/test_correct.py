@@ -29,6 +29,7 @@ from napari_unetseg.gui.shared.layer_boxes import LayerBoxes
 from napari_unetseg.gui.shared.layers import MASK, marked
 from napari_unetseg.gui.shared.preview import is_preview
 from napari_unetseg.gui.shared.session import Session
+from napari_unetseg.gui.shared.undone_message import UNDONE
 
 CALLBACKS = {
     "mouse_press": mouse_press_callbacks,
@@ -179,6 +180,26 @@ def test_what_they_do(tool, layer, mouse):
     tool.press(KINDS["renumber"])
     assert ids(layer) == [1, 2, 3, 4, 5]
     assert "Renumbered" in tool.message.text()
+
+
+@pytest.mark.parametrize("name", ["delete", "approve"])
+def test_what_is_said_of_a_correction_goes_with_it(tool, layer, mouse, name):
+    tool.press(KINDS[name])
+    mouse.click((10, 10))
+    first = tool.message.text()
+    mouse.click((10, 30))
+    done = tool.message.text()
+    assert done != first
+    layer.undo()
+    assert tool.message.text() == f"{UNDONE} {KINDS[name].hint}"
+    layer.undo()
+    assert tool.message.text() == f"{UNDONE} {KINDS[name].hint}"
+    layer.redo()
+    layer.redo()
+    assert tool.message.text() == done
+    tool.say("Of something else.")
+    layer.undo()
+    assert tool.message.text() == "Of something else."
 
 
 @pytest.mark.parametrize("theme", ["dark", "light"])

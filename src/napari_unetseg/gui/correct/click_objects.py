@@ -132,13 +132,13 @@ class ObjectClicks(QObject):
         A message, and whether it is about a problem.
     changed()
         The mode, its candidate or its being busy changed.
-    kept(int)
-        The id of an object that was written into the labels.
+    kept(str)
+        The sentence about an object that was just written into the labels.
     """
 
     said = Signal(str, bool)
     changed = Signal()
-    kept = Signal(int)
+    kept = Signal(str)
 
     def __init__(
         self,
@@ -166,6 +166,7 @@ class ObjectClicks(QObject):
         self._asked: _Asked | None = None
         self._preparing = self._keep_next = False
         self._mouse: tuple[Plane, Point] | None = None
+        self._done = ""
         self._opened = _Opened()
         self._latest = Latest(self)
         self._latest.answered.connect(self._on_answered)
@@ -301,9 +302,10 @@ class ObjectClicks(QObject):
         self.state.clear()
         self._show()
         self.ids = [*(one for one in self.ids if one != number), number]
-        done = f"Object {number} is corrected" if current.target else f"Object {number} is kept"
-        self.said.emit(f"{done} and locked; Ctrl+Z takes it back. {HINT}", False)
-        self.kept.emit(number)
+        done = "corrected" if current.target else "kept"
+        self._done = f"Object {number} is {done} and locked; Ctrl+Z takes it back."
+        self.said.emit(f"{self._done} {HINT}", False)
+        self.kept.emit(self._done)
         self.changed.emit()
         return True
 

@@ -136,6 +136,7 @@ class CorrectWidget(Tool[CorrectOptions]):
             parent=self,
         )
         self.clicks.said.connect(lambda text, problem: self.say(text, problem=problem))
+        self.clicks.kept.connect(self._on_kept)
         self.click_panel = ClickPanel(self.clicks, image)
         self.click_panel.toggled.connect(self.click_objects)
         self.click_panel.new_wanted.connect(lambda: self.new_objects())
@@ -638,6 +639,8 @@ class CorrectWidget(Tool[CorrectOptions]):
             locks.correct(change.index, change.after, result.approved)
         else:
             locks.write(change.index, change.after)
+        if result.kind.name != "unlock":
+            self.undone.follow(layer, result.message())
         show_copy(self.viewer, layer, result)
         return " ".join(filter(None, [result.message(), self._hint()]))
 
@@ -732,6 +735,10 @@ class CorrectWidget(Tool[CorrectOptions]):
         there = self.shapes.layer() is not None
         self.form.layout.setRowVisible(self.shapes, there)
         self.panel.buttons["shapes"].setVisible(there)
+
+    def _on_kept(self, sentence: str) -> None:
+        if self._layer is not None:
+            self.undone.follow(self._layer, sentence)
 
     def _on_clicks(self) -> None:
         """Show the state of Click objects, on the canvas as well."""

@@ -189,10 +189,9 @@ class FindSimilarPanel(QWidget):
             return
         self._tool.session.locks(found.layer).correct(change.index, change.after)
         self.look()
-        self._tool.say(
-            f"Objects added and locked: {len(change.objects)}; Ctrl+Z takes them back. Proposals "
-            f"left: {int(self._open(found).sum())}."
-        )
+        done = f"Objects added and locked: {len(change.objects)}; Ctrl+Z takes them back."
+        self._tool.undone.follow(found.layer, done)
+        self._tool.say(f"{done} Proposals left: {int(self._open(found).sum())}.")
 
     def review(self) -> None:
         """Write the shown proposals without locking them, and open the Queue with them."""

@@ -47,6 +47,8 @@ from napari_unetseg.gui.shared.session import Session, unwrapped
 from napari_unetseg.gui.shared.style import FOCUS, PROBLEM
 from napari_unetseg.gui.shared.tab_order import order_tabs
 from napari_unetseg.gui.shared.task import Task, Work, time_left
+from napari_unetseg.gui.shared.undo_history import latest_steps
+from napari_unetseg.gui.shared.undone_message import UndoneMessage
 
 O = TypeVar("O", bound=Options)  # noqa: E741 - an Options
 
@@ -92,6 +94,7 @@ class Tool(QWidget, Generic[O]):
 
     bar: QProgressBar
     foot: QVBoxLayout
+    undone: UndoneMessage
     reset_button: QPushButton
 
     def __init__(self, viewer: Any, options: O) -> None:
@@ -301,6 +304,7 @@ class Tool(QWidget, Generic[O]):
             self.cancel()
             self.hidden()
             self.pick.close_events()
+            self.undone.forget()
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:
         """Press the focused button on Enter, run on Ctrl+Enter and cancel on Escape.
@@ -379,6 +383,7 @@ class Tool(QWidget, Generic[O]):
         self.message = QLabel()
         self.message.setWordWrap(True)
         self.message.setObjectName("message")
+        self.undone = UndoneMessage(self.message)
         self.message.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         page = QWidget()
         column = QVBoxLayout(page)
@@ -470,12 +475,16 @@ class Tool(QWidget, Generic[O]):
                 problem=True,
             )
             return
+        before = latest_steps(self.viewer.layers)
         message = self.show_result(layer, self._options, result)
         if isinstance(layer, ImageLayer) and version != data_version(layer):
             message += (
                 f" {layer.name!r} was changed during the run: this comes from the pixels it had."
             )
         self.say(message)
+        for written, step in latest_steps(self.viewer.layers).items():
+            if written in before and step is not before[written]:
+                self.undone.follow(written, message)
         self.session.step_done.emit()
 
     def _on_failed(self, error: Exception) -> None:

@@ -4,12 +4,12 @@
 """
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Self
 
 import numpy as np
-from napari.layers import Labels
+from napari.layers import Labels, Layer
 from numpy.typing import NDArray
 
 from napari_unetseg.core.corrections.locked_pixels import Box, PixelSet
@@ -37,6 +37,12 @@ class Approval(tuple[Any, ...]):
 def histories(layer: Labels) -> "tuple[deque[list[Atom]], deque[list[Atom]]]":
     """Return napari's undo steps, oldest first, and redo steps, latest first (private names)."""
     return layer._undo_history, layer._redo_history  # noqa: SLF001
+
+
+def latest_steps(layers: Iterable[Layer]) -> dict[Labels, list[Atom] | None]:
+    """Return the step of each Labels layer that Ctrl+Z would undo, or None without one."""
+    steps = {one: histories(one)[0] for one in layers if isinstance(one, Labels)}
+    return {layer: history[-1] if history else None for layer, history in steps.items()}
 
 
 def unfinished(layer: Labels) -> list[Atom]:
@@ -135,6 +141,7 @@ __all__ = [
     "end_step",
     "forget_steps",
     "histories",
+    "latest_steps",
     "one_step",
     "pixels_of",
     "same_step",
