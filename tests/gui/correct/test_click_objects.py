@@ -275,6 +275,16 @@ def test_a_click_elsewhere_keeps_and_begins_the_next(clicking):
         assert len(np.unique(clicking.layer.data)) == left + 1
 
 
+def test_a_click_on_background_says_what_became_of_the_object_before(clicking):
+    clicking.click(MIDDLES["a"])
+    clicking.click((1, 1))
+    assert np.unique(clicking.layer.data).tolist() == [0, 1]
+    assert clicking.said() == f"Object 1 is kept and locked; Ctrl+Z takes it back. {NOTHING}"
+    assert not clicking.tool.message.property("problem")
+    clicking.click((1, 1))
+    assert clicking.said() == NOTHING
+
+
 def test_what_is_said_of_a_kept_object_goes_with_it(clicking):
     clicking.click(MIDDLES["a"])
     clicking.key("Enter")

@@ -12,7 +12,7 @@ from napari.utils.events import disconnect_events
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_unetseg.core.corrections import ObjectBoxes
-from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.errors import InputError, NothingToDo
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.progress import Progress, asks_to_cancel
 from napari_unetseg.core.prompts.open_prompts import open_prompts
@@ -406,13 +406,14 @@ class ObjectClicks(QObject):
             try:
                 self._work_on(gesture)
             except InputError as error:
-                self.said.emit(str(error), True)
+                self._refuse(error)
         if self._keep_next and not self.computing:
             self._keep_next = False
             self.keep()
 
     def _work_on(self, gesture: Gesture) -> None:
         layer, guard = self._layer, self._guard
+        self._done = ""
         if layer is None or guard is None or not guard.is_there(gesture.plane):
             return
         number = 0
@@ -481,7 +482,7 @@ class ObjectClicks(QObject):
             elif self.state.settle(candidate, answer.proposed):
                 self._settled(answer.erased)
             else:
-                self.said.emit(NOTHING if self.state.current is None else _SAME, True)
+                self._refuse(NothingToDo(NOTHING if self.state.current is None else _SAME))
         self.changed.emit()
         self._next()
 
@@ -497,11 +498,16 @@ class ObjectClicks(QObject):
         self.said.emit(f"{whose}{REFINE}", False)
         self.changed.emit()
 
+    def _refuse(self, error: InputError) -> None:
+        """Say why a gesture makes no object, after what it did to the one before."""
+        problem = not isinstance(error, NothingToDo)
+        self.said.emit(f"{self._done} {error}".lstrip(), problem)
+
     def _on_refused(self, error: InputError) -> None:
         hover = self._asked is not None and self._asked.hover
         self._asked, self._preparing = None, False
         if not hover:
-            self.said.emit(str(error), True)
+            self._refuse(error)
         self.changed.emit()
         self._next()
 
