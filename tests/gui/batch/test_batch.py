@@ -23,7 +23,7 @@ from napari_unetseg.gui.background.background_dock import BackgroundWidget
 from napari_unetseg.gui.batch import batch_dock as module
 from napari_unetseg.gui.batch import batch_run
 from napari_unetseg.gui.batch.batch_dock import BatchWidget
-from napari_unetseg.gui.batch.batch_list import BatchModel
+from napari_unetseg.gui.batch.batch_list import BatchList, BatchModel
 from napari_unetseg.gui.threshold.threshold_dock import ThresholdWidget
 
 RECIPE = Recipe(
@@ -121,6 +121,18 @@ def test_it_follows_what_is_done_in_the_window(qtbot, viewer, dock):
     idle(qtbot, dock)
     assert dock.editor.recipe().threshold.min_size == 5
     tool.close_tool()
+
+
+def test_all_columns_fit_a_narrow_dock_and_names_take_the_room_that_is_left(qtbot):
+    images = BatchList()
+    qtbot.addWidget(images)
+    images.show()
+    for width in (262, 600, 262):
+        images.resize(width, 200)
+        qtbot.waitUntil(lambda: images.width() == width)  # noqa: B023
+        across, seen = images.horizontalHeader(), images.viewport()
+        qtbot.waitUntil(lambda: across.length() == seen.width())  # noqa: B023
+        assert images.horizontalScrollBar().maximum() == 0, width
 
 
 def test_the_text_is_checked_while_it_is_typed(qtbot, dock, folder):

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from napari.components import ViewerModel
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QMessageBox
 
 from napari_unetseg.core.annotation.annotation import TrainingPair
@@ -60,6 +61,15 @@ def told(qtbot, dock, words):
 
 def answer(monkeypatch, button):
     monkeypatch.setattr(QMessageBox, "question", lambda *words: button)
+
+
+def test_headings_are_as_legible_as_models_and_cannot_be_chosen(dock):
+    rows = [dock.list.item(row) for row in range(dock.list.count())]
+    (heading,) = [one for one in rows if one.text() == HEADING]
+    assert heading.flags() == Qt.ItemFlag.ItemIsEnabled
+    dock.list.setCurrentItem(heading)
+    assert dock.chosen() is None
+    assert not dock.load_button.isEnabled()
 
 
 def test_a_folder_is_listed_described_and_loaded(qtbot, dock):

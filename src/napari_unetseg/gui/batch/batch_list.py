@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt
-from qtpy.QtGui import QColor
+from qtpy.QtGui import QColor, QResizeEvent
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QWidget
 
 from napari_unetseg.core.io import stem_of
@@ -22,6 +22,8 @@ _HELP = (
 )
 _STATES = {"done": "done", "kept": "done before", "failed": "failed", "running": "stopped"}
 _HEIGHT = 160
+_NAME = 84
+"""Least width of the column of names."""
 
 Extra = Mapping[str, Sequence[str]]
 """Columns of the summary: a text for each image, by the name of the column."""
@@ -149,11 +151,19 @@ class BatchList(QTableView):
         across, down = self.horizontalHeader(), self.verticalHeader()
         if across is not None and down is not None:
             across.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
-            across.setDefaultSectionSize(72)
-            across.resizeSection(0, 132)
-            across.resizeSection(3, 50)
+            across.setDefaultSectionSize(74)
+            across.resizeSection(2, 58)
+            across.resizeSection(3, 40)
             down.hide()
             down.setDefaultSectionSize(self.fontMetrics().height() + 6)
+
+    def resizeEvent(self, event: QResizeEvent | None) -> None:
+        """Give the names of the images the room that the columns beside them leave."""
+        super().resizeEvent(event)
+        across, seen = self.horizontalHeader(), self.viewport()
+        if across is not None and seen is not None:
+            beside = sum(across.sectionSize(k) for k in range(1, len(_HEADS)))
+            across.resizeSection(0, max(_NAME, seen.width() - beside))
 
     def chosen(self) -> list[int]:
         """Return the numbers of the chosen rows."""

@@ -246,7 +246,11 @@ class ModelsWidget(QWidget):
         if not models:
             return
         head = QListWidgetItem(heading)
-        head.setFlags(Qt.ItemFlag.NoItemFlags)
+        # Enabled, so that it is legible; it cannot be chosen.
+        head.setFlags(Qt.ItemFlag.ItemIsEnabled)
+        font = head.font()
+        font.setBold(True)
+        head.setFont(font)
         self.list.addItem(head)
         for name, line, what in models:
             self._add(name, line, what)
