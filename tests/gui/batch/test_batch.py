@@ -123,6 +123,22 @@ def test_it_follows_what_is_done_in_the_window(qtbot, viewer, dock):
     tool.close_tool()
 
 
+def test_a_recipe_on_its_way_is_no_missing_one(qtbot, viewer, dock):
+    tool = ThresholdWidget(viewer)
+    run_tool(qtbot, tool)
+    idle(qtbot, dock)
+    dock.editor.show_recipe(None)
+    assert dock.editor.remark.text().startswith("No recipe yet")
+    dock.take()
+    assert dock.editor.recipe() is None
+    assert dock.editor.remark.text() == "Reading the steps..."
+    idle(qtbot, dock)
+    assert "threshold" in dock.editor.remark.text()
+    dock.editor.show_recipe(None)
+    assert dock.editor.remark.text().startswith("No recipe yet")
+    tool.close_tool()
+
+
 def test_all_columns_fit_a_narrow_dock_and_names_take_the_room_that_is_left(qtbot):
     images = BatchList()
     qtbot.addWidget(images)

@@ -83,6 +83,7 @@ class BatchWidget(QWidget):
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
         self.setAcceptDrops(True)
         self._takes = self._asking(self._on_taken)
+        self._takes.idle.connect(lambda: self.editor.expect_recipe(expected=False))
         self._files = self._asking(self._on_file)
         self._scans = self._asking(self._on_scanned)
         self._looks = self._asking(self._on_look)
@@ -119,6 +120,7 @@ class BatchWidget(QWidget):
             return
         place = self._scratch_folder()
         remarks = " ".join(draft.remarks)
+        self.editor.expect_recipe()
         self._takes.ask(lambda progress: (draft.recipe(place), place, remarks))
 
     def open_recipe(self, path: Path) -> None:

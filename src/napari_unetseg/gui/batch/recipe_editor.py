@@ -11,6 +11,7 @@ from napari_unetseg.gui.shared.style import PROBLEM
 
 _WAIT_MS = 150
 _LINES = 11
+_READING = "Reading the steps..."
 _EMPTY = "No recipe yet. Run Threshold or Predict on one image, or open a recipe."
 
 
@@ -31,6 +32,7 @@ class RecipeEditor(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self._shown = ""
+        self._expected = False
         self._recipe: Recipe | None = None
         self.text = QPlainTextEdit()
         self.text.setObjectName("recipe")
@@ -65,8 +67,14 @@ class RecipeEditor(QWidget):
         self.check()
         return self._recipe
 
+    def expect_recipe(self, *, expected: bool = True) -> None:
+        """Show that a recipe is being read, or no longer."""
+        self._expected = expected
+        self.check()
+
     def show_recipe(self, recipe: Recipe | None) -> None:
         """Replace the text."""
+        self._expected = False
         self._shown = "" if recipe is None else recipe_to_yaml(recipe)
         if self.text.toPlainText() != self._shown:
             self.text.setPlainText(self._shown)
@@ -78,7 +86,7 @@ class RecipeEditor(QWidget):
         text = self.text.toPlainText()
         self._recipe, line, problem = None, None, True
         if not text.strip():
-            summary, problem = _EMPTY, False
+            summary, problem = _READING if self._expected else _EMPTY, False
         else:
             try:
                 self._recipe = parse_recipe(text)
