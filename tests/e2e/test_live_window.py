@@ -182,10 +182,10 @@ def test_features_of_a_unet(live):
     # Models that ship stand after those of the session.
     offered = [tool.features.itemText(k) for k in range(5)]
     assert offered == [
-        "filter bank and pretrained network",
+        "bank + pretrained",
         "filter bank",
         "pretrained network",
-        "eyes and filter bank",
+        "eyes + bank",
         "eyes",
     ]
     tool.live.setChecked(True)
@@ -232,7 +232,7 @@ def test_features_of_a_unet(live):
     # A model that is gone from the session takes its features along.
     tool.session.models.clear()
     tool.session.models_changed.emit()
-    assert tool.features.currentText() == "filter bank and pretrained network"
+    assert tool.features.currentText() == "bank + pretrained"
     settle(live)
     assert np.array_equal(shown(live), pretrained)
     tool.live.setChecked(False)

@@ -7,6 +7,7 @@ from napari.components import ViewerModel
 from napari.layers import Labels
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QPushButton
 from scipy.ndimage import label as pieces
 
 from napari_unetseg.core.annotation.train_options import TrainOptions
@@ -293,8 +294,37 @@ def test_layers_of_other_kinds_show_their_classes_or_none(qtbot, tool, viewer):
     assert list(buttons(tool)) == [1, 2]
     mask.data = np.arange(48 * 64, dtype=np.uint16).reshape(48, 64)
     counted(qtbot, tool.strokes.classes.counts)
-    assert len(buttons(tool)) == 12
-    assert "more" in tool.strokes.classes.more.text()
+    assert buttons(tool) == {}, "ids are no classes"
+    assert "objects" in tool.strokes.classes.more.text()
+    tool.kind.setCurrentIndex(tool.kind.findData("mask"))
+    assert buttons(tool) == {}
+    set_class_names(mask, {value: f"kind {value}" for value in range(1, 15)})
+    tool.kind.setCurrentIndex(tool.kind.findData("scribbles"))
+    assert len(buttons(tool)) == 12, "those with names are classes"
+
+
+@pytest.mark.parametrize("kind", ["scribbles", "mask", "objects"])
+def test_four_buttons_are_at_sight_whatever_the_labels_are(qtbot, tool, viewer, kind):
+    tool.show()
+    tool.strokes.new_layer()
+    viewer.add_labels(np.eye(48, 64, dtype=np.uint8), name="mask", scale=(0.5, 0.5))
+    for layer in viewer.layers[1:]:
+        tool.labels.pick(layer)
+        tool.kind.setCurrentIndex(tool.kind.findData(kind))
+        counted(qtbot, tool.strokes.classes.counts)
+        shown = [one.text() for one in tool.findChildren(QPushButton) if one.isVisible()]
+        assert len(shown) <= 4, shown
+
+
+def test_objects_learnt_as_a_mask_are_one_class_and_have_no_rows(qtbot, tool, viewer):
+    ids = np.zeros((48, 64), np.uint8)
+    ids[5:9, 5:9], ids[20:30, 20:30] = 3, 9
+    layer = viewer.add_labels(ids, scale=(0.5, 0.5), metadata={"labels_are": "objects"})
+    tool.labels.pick(layer)
+    tool.kind.setCurrentIndex(tool.kind.findData("mask"))
+    assert tool.strokes.classes.isHidden()
+    pair, _ = lesson_of(tool.pick.layer(), layer, "mask", None)
+    assert np.unique(pair.labels).tolist() == [0, 1]
 
 
 def test_the_layer_goes_while_its_strokes_are_counted(qtbot, tool, viewer, strokes):

@@ -171,10 +171,10 @@ def test_features_are_of_the_networks_of_the_session_each_once():
     seeing = with_features(model("sees"), unet, "both")
     view = resolve(state(models=(unet, seeing), shipped={"neurons": None}))
     assert [choice.text for choice in view.features] == [
-        "filter bank and pretrained network",
+        "bank + pretrained",
         "filter bank",
         "pretrained network",
-        "eyes and filter bank",
+        "eyes + bank",
         "eyes",
     ]
     assert [choice.key for choice in view.features_shipped] == [("both", "neurons")]

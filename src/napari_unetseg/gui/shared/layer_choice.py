@@ -5,16 +5,14 @@ from typing import Any
 
 from napari.layers import Layer
 from napari.utils.events import disconnect_events
-from qtpy.QtCore import Qt, Signal
-from qtpy.QtGui import QPaintEvent
-from qtpy.QtWidgets import QComboBox, QStyle, QStyleOptionComboBox, QStylePainter, QWidget
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QWidget
 
 from napari_unetseg.gui.shared.labels_from_images import convert_to_labels, may_be_labels
+from napari_unetseg.gui.shared.name_box import NameBox
 
-_TEXT_MARGIN = 4
 
-
-class LayerChoice(QComboBox):
+class LayerChoice(NameBox):
     """A box with the layers that a tool accepts.
 
     Parameters
@@ -91,21 +89,6 @@ class LayerChoice(QComboBox):
         disconnect_events(self._layers.selection.events, self)
         for layer in self._watched:
             disconnect_events(layer.events, self)
-
-    def paintEvent(self, event: QPaintEvent | None) -> None:
-        """Cut a long name in its middle: names of results differ at their ends."""
-        shown = QStyleOptionComboBox()
-        self.initStyleOption(shown)
-        kind, part = QStyle.ComplexControl.CC_ComboBox, QStyle.SubControl.SC_ComboBoxEditField
-        style, painter = self.style(), QStylePainter(self)
-        if style is not None:
-            room = style.subControlRect(kind, shown, part, self).width() - _TEXT_MARGIN
-            text = shown.currentText or self.placeholderText()
-            shown.currentText = self.fontMetrics().elidedText(
-                text, Qt.TextElideMode.ElideMiddle, room
-            )
-        painter.drawComplexControl(kind, shown)
-        painter.drawControl(QStyle.ControlElement.CE_ComboBoxLabel, shown)
 
     def _refill(self) -> None:
         kept = self.layer()

@@ -10,6 +10,7 @@ from napari_unetseg.core.image import AXES
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.models_io import shipped_models as shipped
 from napari_unetseg.gui.shared.layers import axes_of
+from napari_unetseg.gui.shared.name_box import NameBox
 
 HEADING = "Shipped with napari-unetseg"
 """Heading above the shipped models, here and in the Models dock."""
@@ -18,7 +19,7 @@ _NO_MODEL = ""
 _NEEDS_STACK = "Trained on stacks: the image has no Z axis. Name its axes in the line Axes."
 
 
-class ModelChoice(QComboBox):
+class ModelChoice(NameBox):
     """A box to choose one model.
 
     A shipped model is read from its file on first use, in some hundredths of a second. Models of

@@ -77,9 +77,13 @@ def kind_box() -> QComboBox:
 
 
 def show_kind(box: QComboBox, labels: Layer) -> None:
-    """Choose the label type by the role of a layer, or as a sample has it; else scribbles."""
-    kind = _KIND_OF_ROLE.get(role_of(labels)) or labels.metadata.get("labels_are")
-    box.setCurrentIndex(max(box.findData(kind), box.findData("scribbles")))
+    """Choose the label type by `kind_of`, else scribbles."""
+    box.setCurrentIndex(max(box.findData(kind_of(labels)), box.findData("scribbles")))
+
+
+def kind_of(labels: Layer) -> Any:
+    """Return the label type of a layer by its role, or as a sample has it; None if unknown."""
+    return _KIND_OF_ROLE.get(role_of(labels)) or labels.metadata.get("labels_are")
 
 
 def lesson_of(
@@ -104,7 +108,7 @@ def lesson_of(
     if not isinstance(labels, Labels):
         raise InputError(_NO_LABELS)
     image, painted = image_of(layer), labels_over(labels, layer)
-    if kind == "mask" and _KIND_OF_ROLE.get(role_of(labels)) == "objects":
+    if kind == "mask" and kind_of(labels) == "objects":
         painted = (painted > 0).astype(np.uint8)
     at = None if plane is None else index_along(layer, image.grey().axes, plane)
     pair, placed = _on_image(TrainingPair(image, painted), at)
@@ -165,6 +169,7 @@ __all__ = [
     "PREDICTED_OBJECTS",
     "RESULTS",
     "kind_box",
+    "kind_of",
     "labels_pick",
     "learnt_of",
     "lesson_of",

@@ -24,7 +24,9 @@ from napari_unetseg.gui.shared.style import POINTER
 from napari_unetseg.gui.train.stroke_counts import ClassCount, StrokeCounts
 
 _SHOWN = 12
-"""Largest number of classes with a row of their own."""
+"""Largest number of classes with a row of their own; more, without a name, are ids of objects."""
+
+_IDS = "These are many numbers. Are they objects? Then change the label type to objects."
 
 _SWATCH = 14
 _BUTTON_STYLE = (
@@ -57,7 +59,7 @@ class ClassButtons(QWidget):
         super().__init__(parent)
         self._viewer = viewer
         self._layer: Labels | None = None
-        self._least = 1
+        self._least, self._grows = 1, True
         self._rows: dict[int, _ClassRow] = {}
         self._group = QButtonGroup(self)
         self._group.setExclusive(False)
@@ -75,23 +77,25 @@ class ClassButtons(QWidget):
 
     # State
 
-    def follow(self, layer: Layer | None, *, least: int) -> None:
+    def follow(self, layer: Layer | None, *, least: int, grows: bool = True) -> None:
         """Show the classes of a layer, or none.
 
         Parameters
         ----------
         least
             Number of classes to list where fewer are painted: 2 for strokes, 1 for a mask.
+        grows
+            Whether classes can be added and removed here.
         """
         labels = layer if isinstance(layer, Labels) else None
-        if (labels, least) == (self._layer, self._least):
+        if (labels, least, grows) == (self._layer, self._least, self._grows):
             return
         for row in self._rows.values():
             # What is being typed belongs to the layer before.
             row.name.clearFocus()
         if self._layer is not None:
             disconnect_events(self._layer.events, self)
-        self._layer, self._least = labels, least
+        self._layer, self._least, self._grows = labels, least, grows
         if labels is not None:
             labels.events.selected_label.connect(self._refresh)
             labels.events.colormap.connect(self._recolour)
@@ -157,19 +161,20 @@ class ClassButtons(QWidget):
     def _refresh(self, event: object = None) -> None:
         layer, values = self._layer, self.classes()
         counts = self.counts.counts()
-        shown = values[:_SHOWN]
+        names = {} if layer is None else class_names(layer)
+        ids = len(values) > _SHOWN and not names
+        shown = [] if ids else values[:_SHOWN]
         if shown != list(self._rows):
             self._lay_out(shown)
-        names = {} if layer is None else class_names(layer)
         for value, row in self._rows.items():
             chosen = layer is not None and layer.selected_label == value
-            removable = not counts.get(value) and len(values) > self._least
+            removable = self._grows and not counts.get(value) and len(values) > self._least
             count = counts.get(value, ClassCount()) if self.counts.known else None
             row.show_state(names.get(value, ""), count, chosen, removable)
         hidden = len(values) - len(shown)
-        self.more.setText(f"and {hidden} more. Are they objects? Then change the label type.")
+        self.more.setText(_IDS if ids else f"and {hidden} more.")
         self.more.setVisible(hidden > 0)
-        self.add_button.setVisible(layer is not None and not hidden)
+        self.add_button.setVisible(layer is not None and self._grows and not hidden)
 
     def _lay_out(self, values: Iterable[int]) -> None:
         for row in self._rows.values():

@@ -13,7 +13,7 @@ from napari_unetseg.gui.shared.stroke_layer import (
     strokes_of,
 )
 from napari_unetseg.gui.shared.tool import Tool
-from napari_unetseg.gui.shared.training_layers import labels_pick
+from napari_unetseg.gui.shared.training_layers import kind_of, labels_pick
 from napari_unetseg.gui.train.class_buttons import ClassButtons
 
 _NEW = "New strokes layer"
@@ -21,6 +21,9 @@ _NEW_HELP = (
     "Add a Labels layer for strokes on this image, and take up the brush with class 1. If there is "
     "one already, it is selected."
 )
+_STROKES = 2
+"""Least number of classes of strokes; those of a mask are fewer."""
+
 _HOW = "Paint a few strokes of the background, then choose class 2 and paint what you look for."
 
 
@@ -56,17 +59,20 @@ class StrokesPanel(QWidget):
 
     def show_classes(self, least: int) -> None:
         """Show the classes of the chosen layer, or none of ids, which have none; see `follow`."""
-        layer = self.labels.layer() if least else None
-        self.classes.follow(layer, least=max(least, 1))
-        self.classes.setVisible(layer is not None)
+        chosen = self.labels.layer()
+        ids = chosen is not None and least < _STROKES and kind_of(chosen) == "objects"
+        layer = chosen if least and not ids else None
         # Without anything to choose the button has the row, otherwise the names of layers do.
-        choice = self.labels.layer() is not None or self.labels.count() > 1
+        choice = chosen is not None or self.labels.count() > 1
         self.labels.setVisible(choice)
         self.new_button.setText("New" if choice else _NEW)
         # One is enough: the button of a class takes up its brush.
         image = self._tool.pick.layer()
         strokes = None if image is None else strokes_of(self._tool.viewer.layers, image)
-        self.new_button.setVisible(strokes is None or strokes is not self.labels.layer())
+        new = strokes is None or strokes is not chosen
+        self.new_button.setVisible(new)
+        self.classes.follow(layer, least=max(least, 1), grows=not new)
+        self.classes.setVisible(layer is not None)
 
     def names(self) -> dict[int, str]:
         """Return the names that the classes of the chosen layer have now."""

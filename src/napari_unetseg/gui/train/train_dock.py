@@ -25,6 +25,7 @@ from napari_unetseg.core.training.suggested_start import SUGGESTED_START
 from napari_unetseg.gui.shared.form import Form, labelled_rows
 from napari_unetseg.gui.shared.layers import field_of, image_of
 from napari_unetseg.gui.shared.model_choice import ModelChoice, add_shipped
+from napari_unetseg.gui.shared.name_box import NameBox
 from napari_unetseg.gui.shared.session import Session
 from napari_unetseg.gui.shared.task import Latest, Work
 from napari_unetseg.gui.shared.tool import Tool
@@ -109,7 +110,7 @@ class TrainWidget(Tool[TrainOptions]):
             kind: Form(rung.spec(), first=()) for kind, rung in RUNGS.items()
         }
         self._pages = QStackedWidget()
-        self.features = QComboBox()
+        self.features = NameBox()
         self.features.setObjectName("features")
         self.features.setToolTip(
             "The features of each pixel: the filter bank, which is brightness, edges and textures "

@@ -47,7 +47,7 @@ class FeatureChoice:
         return self.features, self.network or ""
 
 
-SUGGESTED = FeatureChoice("filter bank and pretrained network", "bank+pretrained")
+SUGGESTED = FeatureChoice("bank + pretrained", "bank+pretrained")
 BANK = FeatureChoice("filter bank", "bank")
 _OWN = (SUGGESTED, BANK, FeatureChoice("pretrained network", "pretrained"))
 
@@ -220,7 +220,7 @@ def _network_features(models: Sequence[TrainedModel]) -> list[FeatureChoice]:
         choice
         for network in networks.values()
         for choice in (
-            FeatureChoice(f"{network.name} and filter bank", "both", network),
+            FeatureChoice(f"{network.name} + bank", "both", network),
             FeatureChoice(network.name, "network", network),
         )
     ]
