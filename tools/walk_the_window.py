@@ -53,9 +53,10 @@ def main(walk: str, data: Path, out: Path, size: str) -> None:
         walks.folder(person, place)
     with (out / "diary.csv").open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([Step._fields, *person.diary])
-    print("seconds  longest gap")
+    print("seconds  longest gap  clicks")
     for step in person.diary:
-        print(f"{step.seconds:5.1f} s {1000 * step.gap:8.0f} ms  {step.name:28} {step.message}")
+        took = f"{step.seconds:5.1f} s {1000 * step.gap:8.0f} ms {step.clicks:3}"
+        print(f"{took}  {step.name:28} {step.message}")
     print(f"{person.clicks} clicks")
     viewer.close()
 

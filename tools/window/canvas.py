@@ -50,7 +50,8 @@ class Canvas:
         QTest.qWait(_PAUSE)
 
     def drag(self, layer: Any, places: Sequence[Place]) -> None:
-        """Press the mouse on the first place, move it along the others, and let go."""
+        """Press the mouse on the first place, move it along the others, and let go: one click."""
+        self.clicks += 1
         points = [self.at(layer, place) for place in places]
         QTest.mouseMove(self.native, points[0])
         QTest.mousePress(self.native, _LEFT, _NO_KEY, points[0])

@@ -46,6 +46,7 @@ class Step(NamedTuple):
     """The message in the dock at the end."""
     gap: float = 0.0
     """Longest time in seconds in which the window did not handle events."""
+    clicks: int = 0
 
 
 class Person:
@@ -84,11 +85,12 @@ class Person:
         """Time what is done within, and take a picture when it is done."""
         self.rest()
         self._turns.clear()
-        start = time.perf_counter()
+        start, clicks = time.perf_counter(), self.clicks
         yield
         end = time.perf_counter()
         gaps = [after - before for before, after in pairwise([start, *self._turns, end])]
-        self.diary.append(Step(name, end - start, self.message(), max(gaps)))
+        took = end - start, self.message(), max(gaps), self.clicks - clicks
+        self.diary.append(Step(name, *took))
         if self.album is not None:
             self.rest(400)
             self.album.mkdir(parents=True, exist_ok=True)
