@@ -8,6 +8,12 @@ import numpy as np
 
 from window.person import Person
 
+_A_STROKE = 5
+"""Most objects that a person strokes over before letting go of the mouse."""
+
+_BESIDE = np.array([(y, x) for y in (-6, 0, 6) for x in (-6, 0, 6)])
+"""Pixels around a stroke that keep clear of the neuron."""
+
 
 def begin(person: Person, image: Path) -> None:
     """Open the Workbench from napari's menu, and an image from the empty Workbench."""
@@ -54,13 +60,13 @@ def neurons(person: Person, image: Path, minutes: float = 1.0) -> Any:
         labels = person.viewer.layers[-1]
         person.turn_to("Correct")
         person.click("Delete")
-        for place in _beside_the_neuron(np.asarray(labels.data)):
-            person.canvas.click(labels, place)
+        for stroke in _beside_the_neuron(np.asarray(labels.data)):
+            person.canvas.drag(labels, stroke)
         person.canvas.key("Esc")
     with person.step("train a UNet"):
         person.turn_to("Train")
         person.choose("Labels", labels.name)
-        # One neuron is a region: as objects it would come apart.
+        # One neuron is a region, which is the label type already.
         person.choose("Label type", "mask (0: background)")
         person.choose("Model", "unet")
         person.number("Minutes", minutes)
@@ -138,14 +144,32 @@ def _run(person: Person, title: str, button: str) -> None:
         person.run(button)
 
 
-def _beside_the_neuron(labels: Any) -> list[tuple[float, ...]]:
-    """Return a place in each object but the one that a person sees to be the neuron."""
+def _beside_the_neuron(labels: Any) -> list[list[tuple[float, ...]]]:
+    """Return strokes over each object but the one that a person sees to be the neuron."""
     middle = np.array(labels.shape) / 2
     places = {n: np.argwhere(labels == n) for n in np.unique(labels) if n}
     # The neuron is in the middle of this picture, and reaches far.
     near = {n: np.abs(at - middle).sum(1).min() for n, at in places.items()}
     neuron = min(near, key=near.__getitem__)
-    return [tuple(map(float, at[len(at) // 2])) for n, at in places.items() if n != neuron]
+    left = [at[len(at) // 2] for n, at in places.items() if n != neuron]
+    strokes = []
+    while left:
+        stroke = [left.pop(0)]
+        while len(stroke) < _A_STROKE:
+            left.sort(key=lambda at, end=stroke[-1]: float(np.abs(at - end).sum()))
+            free = [k for k, at in enumerate(left) if _avoids(labels == neuron, stroke[-1], at)]
+            if not free:
+                break
+            stroke.append(left.pop(free[0]))
+        strokes.append([tuple(map(float, at)) for at in stroke])
+    return strokes
+
+
+def _avoids(mask: Any, start: Any, stop: Any) -> bool:
+    """Whether a straight line keeps clear of a mask."""
+    along = np.linspace(start, stop, 2 + int(np.abs(stop - start).max())).round().astype(int)
+    near = np.clip(along[:, None] + _BESIDE, 0, np.array(mask.shape) - 1)
+    return not mask[tuple(near.reshape(-1, mask.ndim).T)].any()
 
 
 WALKS: dict[str, Callable[..., Any]] = {

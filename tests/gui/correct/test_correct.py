@@ -225,6 +225,21 @@ def contrast(picture):
     return (max(found) + 0.05) / (min(found) + 0.05)
 
 
+@pytest.mark.parametrize("name", ["delete", "approve"])
+def test_a_stroke_takes_every_object_on_its_way_as_one_step(tool, layer, mouse, name):
+    tool.press(KINDS[name])
+    before, after = steps(tool, layer, lambda: mouse.stroke((10, 10), (2, 20), (10, 30)))
+    met = [int(before[10, 10]), int(before[10, 30])]
+    assert inked(tool, layer)[np.isin(before, met)].all()
+    assert np.array_equal(
+        after, np.where(np.isin(before, met), 0, before) if name == "delete" else before
+    )
+    assert str(met[1]) in tool.message.text()
+    mouse.stroke((1, 20), (1, 21))
+    assert count(layer) == 1
+    assert "no object there" in tool.message.text()
+
+
 def test_cutting_by_a_line(tool, layer, mouse):
     press_key(layer, "K")
     steps(tool, layer, lambda: mouse.stroke((15, 2), (15, 15), (15, 44)))
@@ -702,8 +717,10 @@ def test_few_controls_are_at_first_sight_and_those_of_stacks_only_on_stacks(qtbo
 def test_the_armed_tool_shows_on_the_canvas(viewer, tool, layer, mouse):
     assert tool.hint.text == ""
     tool.press(KINDS["delete"])
-    assert layer.cursor == "pointing"
+    assert layer.cursor == "cross", "a drag draws a stroke"
     assert tool.hint.text.startswith("Delete: Click the object")
+    tool.press(KINDS["fill"])
+    assert layer.cursor == "pointing"
     tool.press(KINDS["line"])
     assert layer.cursor == "cross"
     assert "Drag a line" in tool.hint.text

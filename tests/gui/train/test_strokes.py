@@ -23,6 +23,7 @@ from napari_unetseg.gui.shared.stroke_layer import (
     strokes_of,
 )
 from napari_unetseg.gui.shared.training_layers import lesson_of
+from napari_unetseg.gui.train import train_dock
 from napari_unetseg.gui.train.stroke_counts import ClassCount, StrokeCounts, count_strokes
 from napari_unetseg.gui.train.train_dock import TrainWidget
 
@@ -50,6 +51,12 @@ def strokes(tool, viewer):
     """The layer for strokes that the button made."""
     tool.strokes.new_button.click()
     return viewer.layers["halves strokes"]
+
+
+@pytest.fixture
+def cold(monkeypatch):
+    """Do not prepare a training when the page is shown."""
+    monkeypatch.setattr(train_dock, "warm_up", lambda: None)
 
 
 def counted(qtbot, counts):
@@ -303,8 +310,23 @@ def test_layers_of_other_kinds_show_their_classes_or_none(qtbot, tool, viewer):
     assert len(buttons(tool)) == 12, "those with names are classes"
 
 
+def test_a_single_object_is_a_mask_unless_a_person_says_otherwise(tool, viewer, cold):
+    ids = np.zeros((48, 64), np.uint8)
+    ids[5:9, 5:9], ids[20:30, 20:30] = 3, 9
+    layer = viewer.add_labels(ids, scale=(0.5, 0.5), metadata={"labels_are": "objects"})
+    tool.labels.pick(layer)
+    assert tool.kind.currentData() == "objects"
+    layer.data = np.where(ids == 3, 0, ids)
+    tool.show()
+    assert tool.kind.currentData() == "mask", "the others were deleted in Correct"
+    tool.hide()
+    tool.kind.setCurrentIndex(tool.kind.findData("objects"))
+    tool.show()
+    assert tool.kind.currentData() == "objects"
+
+
 @pytest.mark.parametrize("kind", ["scribbles", "mask", "objects"])
-def test_four_buttons_are_at_sight_whatever_the_labels_are(qtbot, tool, viewer, kind):
+def test_four_buttons_are_at_sight_whatever_the_labels_are(qtbot, tool, viewer, kind, cold):
     tool.show()
     tool.strokes.new_layer()
     viewer.add_labels(np.eye(48, 64, dtype=np.uint8), name="mask", scale=(0.5, 0.5))

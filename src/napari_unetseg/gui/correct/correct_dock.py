@@ -401,7 +401,7 @@ class CorrectWidget(Tool[CorrectOptions]):
             self._do(kind, (), ())
             return
         self._kind = kind
-        self.hand.take(layer, draws=kind.hand in ("several", "line"))
+        self.hand.take(layer, draws=kind.hand in ("each", "several", "line"))
         self.keys.bind_over(layer, "Escape", self.leave)
         self.keys.bind_over(layer, "Enter", self.finish)
         self.hint.show(f"{kind.text}: {kind.hint} Esc: end.")
@@ -506,7 +506,7 @@ class CorrectWidget(Tool[CorrectOptions]):
         if place is None or not found:
             self.say(f"{_NOWHERE} {self._hint()}")
             return
-        if kind.hand == "click":
+        if kind.hand in ("click", "each"):
             self._do(kind, found, [place])
         elif kind.hand == "several":
             self._add(kind, found, [place])
@@ -525,7 +525,7 @@ class CorrectWidget(Tool[CorrectOptions]):
         self.finish_clicks()
         if layer is None or self._busy() or self._refused(kind, layer):
             return
-        if kind.hand == "click":
+        if kind.hand in ("click", "each"):
             self._do(kind, [number], [place])
             return
         if kind is not self._kind:
@@ -583,7 +583,8 @@ class CorrectWidget(Tool[CorrectOptions]):
         if layer is None or found_boxes is None or self._busy():
             return
         boxes = found_boxes.boxes()
-        inside = places if kind.hand in ("click", "seeds") else ()
+        # A stroke leads over background, too.
+        inside = places if len(places) == 1 or kind.hand == "seeds" else ()
         if boxes is not None and not all(found_boxes.holds(number, inside) for number in numbers):
             found_boxes.forget()
             boxes = found_boxes.boxes()

@@ -21,8 +21,8 @@ class ToolKind:
     name, text, key, group
         Its identifier and icon, button text, key over the canvas, and group of buttons.
     hand
-        Its use: click an object, click or stroke over several, draw a line, click points, or
-        only press the button.
+        Its use: click an object, click or stroke over each of several, or over several to join,
+        draw a line, click points, or only press the button.
     hint
         Instruction for the next step.
     help
@@ -45,7 +45,7 @@ class ToolKind:
     text: str
     key: str
     group: str
-    hand: Literal["click", "several", "line", "seeds", "now"]
+    hand: Literal["click", "each", "several", "line", "seeds", "now"]
     hint: str
     help: str
     act: Act
@@ -64,9 +64,9 @@ TOOLS = (
         "Delete",
         "D",
         OFTEN,
-        "click",
-        "Click the object to delete.",
-        "Delete the objects you click.",
+        "each",
+        "Click the object to delete, or drag a stroke over several.",
+        "Delete the objects that you click or drag a stroke over.",
         acts.delete_objects,
         "Deleted {ids}.",
     ),
@@ -99,9 +99,9 @@ TOOLS = (
         "Approve",
         "A",
         OBJECT,
-        "click",
-        "Click an object that is right.",
-        "Lock an object as it is: no run changes it.",
+        "each",
+        "Click an object that is right, or drag a stroke over several.",
+        "Lock the objects that you click or drag a stroke over, as they are: no run changes them.",
         acts.approve_objects,
         "Approved {ids}.",
     ),

@@ -40,6 +40,9 @@ _KIND_OF_ROLE = {
     "objects of classes": "objects",
     PREDICTED_OBJECTS: "objects",
 }
+_LOOKED_AT = 20_000_000
+"""Largest number of pixels that are looked at for a default."""
+
 _NO_LABELS = (
     "There is no Labels layer: press New strokes layer in Train, paint a few strokes of each "
     "class, then train. If a mask was opened as an image, choose it in Labels."
@@ -77,11 +80,14 @@ def kind_box() -> QComboBox:
 
 
 def show_kind(box: QComboBox, labels: Layer) -> None:
-    """Choose the label type by `kind_of`, else scribbles."""
-    box.setCurrentIndex(max(box.findData(kind_of(labels)), box.findData("scribbles")))
+    """Choose the label type by `label_type_of`, else scribbles; an object alone is a mask."""
+    kind = label_type_of(labels)
+    if kind == "objects" and _is_one_object(labels.data):
+        kind = "mask"
+    box.setCurrentIndex(max(box.findData(kind), box.findData("scribbles")))
 
 
-def kind_of(labels: Layer) -> Any:
+def label_type_of(labels: Layer) -> Any:
     """Return the label type of a layer by its role, or as a sample has it; None if unknown."""
     return _KIND_OF_ROLE.get(role_of(labels)) or labels.metadata.get("labels_are")
 
@@ -108,7 +114,7 @@ def lesson_of(
     if not isinstance(labels, Labels):
         raise InputError(_NO_LABELS)
     image, painted = image_of(layer), labels_over(labels, layer)
-    if kind == "mask" and kind_of(labels) == "objects":
+    if kind == "mask" and label_type_of(labels) == "objects":
         painted = (painted > 0).astype(np.uint8)
     at = None if plane is None else index_along(layer, image.grey().axes, plane)
     pair, placed = _on_image(TrainingPair(image, painted), at)
@@ -140,6 +146,14 @@ def warm_up() -> None:
         import_module("napari_unetseg.core.nn.training.fit_pixels")
 
 
+def _is_one_object(labels: Any) -> bool:
+    """Whether labels in memory, of few enough pixels to look at all, have a single id."""
+    if not isinstance(labels, np.ndarray) or labels.size > _LOOKED_AT:
+        return False
+    ids = labels[labels > 0]
+    return bool(ids.size) and bool(ids.min() == ids.max())
+
+
 def _on_image(pair: TrainingPair, plane: tuple[int, ...] | None) -> tuple[TrainingPair, list[str]]:
     """Place labels of one plane, or of the last axes, in those of the image, and say where."""
     image, painted = pair.image, pair.labels
@@ -169,7 +183,7 @@ __all__ = [
     "PREDICTED_OBJECTS",
     "RESULTS",
     "kind_box",
-    "kind_of",
+    "label_type_of",
     "labels_pick",
     "learnt_of",
     "lesson_of",

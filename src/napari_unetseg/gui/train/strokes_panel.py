@@ -13,7 +13,7 @@ from napari_unetseg.gui.shared.stroke_layer import (
     strokes_of,
 )
 from napari_unetseg.gui.shared.tool import Tool
-from napari_unetseg.gui.shared.training_layers import kind_of, labels_pick
+from napari_unetseg.gui.shared.training_layers import label_type_of, labels_pick
 from napari_unetseg.gui.train.class_buttons import ClassButtons
 
 _NEW = "New strokes layer"
@@ -60,7 +60,7 @@ class StrokesPanel(QWidget):
     def show_classes(self, least: int) -> None:
         """Show the classes of the chosen layer, or none of ids, which have none; see `follow`."""
         chosen = self.labels.layer()
-        ids = chosen is not None and least < _STROKES and kind_of(chosen) == "objects"
+        ids = chosen is not None and least < _STROKES and label_type_of(chosen) == "objects"
         layer = chosen if least and not ids else None
         # Without anything to choose the button has the row, otherwise the names of layers do.
         choice = chosen is not None or self.labels.count() > 1

@@ -85,6 +85,7 @@ class TrainWidget(Tool[TrainOptions]):
         self.strokes = StrokesPanel(self)
         self.labels = self.strokes.labels
         self.kind = kind_box()
+        self._kind_shown: Any = self.kind.currentData()
         self.region = region_choice(self.viewer)
         self.rung = QComboBox()
         self.rung.setObjectName("rung")
@@ -237,6 +238,10 @@ class TrainWidget(Tool[TrainOptions]):
     def shown(self) -> None:
         # Importing torch and compiling the filters takes seconds: start while the user paints.
         self._warm.ask_soon(lambda progress: warm_up())
+        labels = self.labels.layer()
+        if labels is not None and self.kind.currentData() == self._kind_shown:
+            # They may have been corrected since they were picked.
+            self._show_kind(labels)
         self._update()
 
     def hidden(self) -> None:
@@ -350,9 +355,14 @@ class TrainWidget(Tool[TrainOptions]):
             next(row for row in rows if self.features.itemData(row) is view.feature)
         )
 
+    def _show_kind(self, labels: Layer) -> None:
+        """Choose the label type of a layer; another choice than this one stays."""
+        show_kind(self.kind, labels)
+        self._kind_shown = self.kind.currentData()
+
     def _on_labels(self, labels: Layer | None) -> None:
         if labels is not None:
-            show_kind(self.kind, labels)
+            self._show_kind(labels)
         self._update()
 
     def _on_start(self) -> None:
