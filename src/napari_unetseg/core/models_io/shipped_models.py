@@ -20,7 +20,7 @@ FOLDER = Path(__file__).parents[2] / "shipped"
 NDIM = 2
 """Number of spatial axes of every shipped model, known without opening one."""
 
-_UNETS = ("neurons", "axons")
+_UNETS = ("cytology_nuclei", "neurons", "axons")
 
 _DESCRIPTIONS = ("rdf.yaml", "bioimageio.yaml", "model.yaml")
 
