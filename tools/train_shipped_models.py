@@ -146,7 +146,7 @@ def lessons(
         learn += [
             TrainingPair(as_image(image), ids, times=often * shared) for (image, ids), often in seen
         ]
-        kept = [cut[k] for k in out]
+        kept: Pairs = [cut[k] for k in out]
         if views.diameter:
             kept = [view for pair in kept for view in views.plain.of(*pair, seeing)]
         held += [TrainingPair(as_image(image), ids) for image, ids in kept]
