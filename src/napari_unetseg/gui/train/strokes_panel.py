@@ -71,7 +71,7 @@ class StrokesPanel(QWidget):
         strokes = None if image is None else strokes_of(self._tool.viewer.layers, image)
         new = strokes is None or strokes is not chosen
         self.new_button.setVisible(new)
-        self.classes.follow(layer, least=max(least, 1), grows=not new)
+        self.classes.follow(layer, least=max(least, 1), grows=not new and least == _STROKES)
         self.classes.setVisible(layer is not None)
 
     def names(self) -> dict[int, str]:
