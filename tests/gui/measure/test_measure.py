@@ -76,7 +76,7 @@ def cells(table, row):
 
 def test_it_says_what_it_needs(tool, viewer):
     viewer.add_image(np.zeros((4, 4)))
-    assert "Labels layer" in tool.message.text()
+    assert "no labels yet" in tool.message.text()
     assert not tool.run_button.isEnabled()
     viewer.add_labels(np.zeros((4, 4), int))
     assert tool.run_button.isEnabled()
@@ -351,9 +351,10 @@ def test_a_range_of_the_histogram_filters_table_and_canvas(run, viewer, tool, la
 def test_whole_numbers_are_shown_as_such():
     areas, means = np.array([826.0, 1527.0, np.nan]), np.array([826.0, 1527.25, 0.5])
     table = {"label": np.array([1, 2, 3]), "area_px2": areas, "mean": means, "sum": 1e9 + areas}
-    texts = {
-        column.name: [column.text(row) for row in range(3)] for column in object_columns(table)
-    }
-    assert texts["area_px2"] == ["826", "1527", ""]
-    assert texts["mean"] == ["826.0", "1527", "0.500"]
-    assert texts["sum"] == ["1.000e+09", "1.000e+09", ""]
+    texts = [[column.text(row) for row in range(3)] for column in object_columns(table)]
+    assert texts == [
+        ["1", "2", "3"],
+        ["826", "1527", ""],
+        ["826.0", "1527", "0.500"],
+        ["1.000e+09", "1.000e+09", ""],
+    ]

@@ -84,7 +84,7 @@ def frame(viewer):
 
 
 def test_it_says_what_it_needs(tool, viewer):
-    assert "Labels layer first" in tool.message.text()
+    assert "no labels yet" in tool.message.text()
     assert not tool.run_button.isEnabled()
     assert not tool.panel.isVisible()
 
