@@ -204,7 +204,7 @@ def main() -> None:
     asking = parser(__doc__.splitlines()[0])
     asking.add_argument("--model", default="unet")
     asking.add_argument("--decodings", nargs="*", default=["distance"])
-    asking.add_argument("--seeds", nargs="*", type=int, default=[0])
+    asking.add_argument("--seeds", nargs="*", type=int, help="several, instead of --seed")
     asking.add_argument("--mirrored", action="store_true", help="also average mirror images")
     asking.add_argument("--without-threshold", action="store_true")
     asking.add_argument("--depths", nargs="*", type=float, default=[])
@@ -212,6 +212,7 @@ def main() -> None:
     asking.add_argument("--name", default="", help="what to call these settings in the table")
     asking.add_argument("--save", type=str, help="where to save the last model")
     asked = asking.parse_args()
+    seeds = asked.seeds or [asked.seed]
     found: dict[str, dict[str, Any]] = {}
 
     def add(name: str, result: dict[str, Any], objects: list[Array]) -> None:
@@ -227,7 +228,7 @@ def main() -> None:
         otsus = f"{which} | Otsu, split by shape"
         if not asked.without_threshold and otsus not in known(asked.out):
             add(otsus, *otsu(chosen, min_size))
-        for decoding, seed in itertools.product(asked.decodings, asked.seeds):
+        for decoding, seed in itertools.product(asked.decodings, seeds):
             both = {"distance": DistanceAndBoundary()} if decoding == "both" else {}
             with mock.patch.dict(DECODERS, both):
                 model = trained(chosen, decoding, seed, asked)
@@ -237,7 +238,7 @@ def main() -> None:
                         how = (
                             f"{asked.model}, {decoding}{asked.name}{', mirrored' * mirrored}{name}"
                         )
-                        if len(asked.seeds) > 1:
+                        if len(seeds) > 1:
                             how += f", seed {seed}"
                         result = scores(objects, chosen.tested) | summarise_training(model)
                         add(f"{which} | {how}", result, objects)
