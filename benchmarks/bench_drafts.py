@@ -11,12 +11,11 @@ the Dice of each as Markdown.
 """
 
 import argparse
-import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 from numpy.typing import NDArray
+from objects_on_real_images import processor_time
 from scipy.ndimage import binary_dilation, gaussian_filter, label, maximum_position
 
 from napari_unetseg import api
@@ -27,7 +26,6 @@ from napari_unetseg.core.inference.predict_options import PredictOptions
 from napari_unetseg.core.inference.prediction import predict
 from napari_unetseg.core.io import read_image, read_labels
 from napari_unetseg.core.model.registry import RUNGS
-from napari_unetseg.core.nn.training import schedule
 from napari_unetseg.core.scoring.pixel_scores import dice
 from napari_unetseg.core.threshold import ThresholdOptions, threshold
 from napari_unetseg.core.training.train import train
@@ -97,7 +95,6 @@ def main() -> None:
     asking.add_argument("--seconds", type=float, default=60)
     asking.add_argument("--seed", type=int, default=0)
     asked = asking.parse_args()
-    schedule.time = SimpleNamespace(monotonic=time.process_time)  # type: ignore[attr-defined]
     print("| neuron | draft | corrected | start | the same image | other images |")
     print("|--:|--:|--:|---|--:|--:|")
     options = TrainOptions(budget=asked.seconds / 60, seed=asked.seed)
@@ -111,10 +108,12 @@ def main() -> None:
             begin = None if start == "nothing" else "suggested"
             pairs = [TrainingPair(image, mask.astype(np.int32))]
             spec = RUNGS["unet"].spec()
-            model = train(spec, pairs, options, name=start, labels_are="mask", start=begin).model
+            with processor_time():
+                made = train(spec, pairs, options, name=start, labels_are="mask", start=begin)
             scores = [
                 dice(
-                    np.asarray(predict(model, seen, PredictOptions(what="classes")).data) > 0, true
+                    np.asarray(predict(made.model, seen, PredictOptions(what="classes")).data) > 0,
+                    true,
                 )
                 for seen, true in [(image, truth), *others]
             ]

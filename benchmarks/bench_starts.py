@@ -17,13 +17,13 @@ import argparse
 import itertools
 import time
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import bench_scribbles
 import numpy as np
 from bench_pretrained_features import AXON, SETS, window_of
 from object_sets import scores
+from objects_on_real_images import processor_time
 
 from napari_unetseg.core.annotation.annotation import TrainingPair
 from napari_unetseg.core.annotation.train_options import TrainOptions
@@ -33,7 +33,6 @@ from napari_unetseg.core.inference.prediction import predict
 from napari_unetseg.core.io import read_image, read_labels
 from napari_unetseg.core.model.registry import RUNGS
 from napari_unetseg.core.models_io import shipped_models
-from napari_unetseg.core.nn.training import schedule
 from napari_unetseg.core.scoring.pixel_scores import dice
 from napari_unetseg.core.training.train import Outcome, train
 
@@ -131,7 +130,6 @@ def main() -> None:
     asking.add_argument("--side", type=int, default=384)
     asking.add_argument("--tested", type=int, default=6)
     asked = asking.parse_args()
-    schedule.time = SimpleNamespace(monotonic=time.process_time)  # type: ignore[attr-defined]
     print("| set | painted | images | seed | start | became | processor s | Dice | AP50 |")
     print("|---|---|--:|--:|---|---|--:|--:|--:|")
     names = asked.sets or [name for name in SETS if name != "membranes"]
@@ -140,7 +138,8 @@ def main() -> None:
         lessons, tested = images_of(asked.data / SETS[name][0], name, asked, n, seed)
         options = TrainOptions(budget=asked.seconds / 60, learning_rate=asked.rate, seed=seed)
         began = time.process_time()
-        outcome = trained(name, by, start, lessons, options)
+        with processor_time():
+            outcome = trained(name, by, start, lessons, options)
         seconds = time.process_time() - began
         overlap, precision = judged(name, by, outcome, tested)
         told = f"{outcome.model.spec.kind} | {seconds:.0f} | {overlap:.3f} | {precision:.3f} |"
