@@ -166,7 +166,7 @@ class Shipped:
     judged
         Sets that it is evaluated on, its own first.
     calibrates
-        Whether it makes objects as suits what is held out. No decoding suits all kinds.
+        Whether it makes objects as suits what is held out.
     kind
         Kind of model.
     settings, options
