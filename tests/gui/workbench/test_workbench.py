@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from napari.components import ViewerModel
 
 from napari_unetseg.gui.shared.session import Session
 from napari_unetseg.gui.train.fine_tune_dock import open_fine_tune
+from napari_unetseg.gui.workbench import workbench_dock
 from napari_unetseg.gui.workbench.dock_registry import HOME, STAGES, TITLES, DockRegistry
 from napari_unetseg.gui.workbench.workbench_dock import WorkbenchWidget
 
@@ -54,6 +56,43 @@ def test_the_others_follow_while_the_window_is_idle(bench, qtbot):
     for number, stage in enumerate(STAGES[1:], 1):
         bench.bar.buttons[number].click()
         assert all(bench.bar.tabs.tabToolTip(k) for k in range(len(stage.tools)))
+
+
+def test_no_page_is_built_before_all_are_imported_in_a_thread(bench, qtbot, monkeypatch):
+    threads, ready = [], threading.Event()
+
+    def importing():
+        threads.append(threading.current_thread())
+        assert ready.wait(60)
+
+    monkeypatch.setattr(workbench_dock, "import_all", importing)
+    bench.show()
+    qtbot.waitUntil(lambda: bool(threads))
+    qtbot.wait(250)
+    assert built(bench) == ["Predict"]
+    ready.set()
+    qtbot.waitUntil(lambda: len(built(bench)) > 2, timeout=20_000)
+    assert threads[0] is not threading.main_thread()
+
+
+def test_a_page_that_is_built_ahead_imports_nothing():
+    code = """
+import sys
+from napari.components import ViewerModel
+from qtpy.QtWidgets import QApplication
+app = QApplication([])
+from napari_unetseg.gui.workbench.dock_registry import import_all
+from napari_unetseg.gui.workbench.workbench_dock import WorkbenchWidget
+import_all()
+bench = WorkbenchWidget(ViewerModel())
+known = set(sys.modules)
+bench.tools
+late = set(sys.modules) - known
+print(sorted(name for name in late if name.startswith(("napari_unetseg.gui", "pyqtgraph"))))
+bench.close_tools()
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert run.stdout.strip() == "[]", run.stdout + run.stderr
 
 
 def test_nothing_is_built_once_it_is_closed(bench, qtbot):

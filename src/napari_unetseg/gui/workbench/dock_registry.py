@@ -86,4 +86,15 @@ class DockRegistry(Sequence[Any]):
         return getattr(import_module(f"napari_unetseg.gui.{module}"), name)
 
 
-__all__ = ["HOME", "STAGES", "TITLES", "DockRegistry", "WorkStage"]
+def import_all() -> None:
+    """Import all tools, and what napari imports when it adds the first layer of a kind.
+
+    In a thread, while the window is idle, so that no click waits for it.
+    """
+    for _ in DockRegistry():
+        pass
+    for name in ("napari_unetseg.gui.threshold.histogram_plot", "pandas", "numba"):
+        import_module(name)
+
+
+__all__ = ["HOME", "STAGES", "TITLES", "DockRegistry", "WorkStage", "import_all"]

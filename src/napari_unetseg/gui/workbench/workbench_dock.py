@@ -18,7 +18,8 @@ from qtpy.QtWidgets import (
 from napari_unetseg.gui.shared.docking import ask_before_closing, open_as_tab, when_undocked
 from napari_unetseg.gui.shared.session import Session, unwrapped
 from napari_unetseg.gui.shared.style import FOCUS
-from napari_unetseg.gui.workbench.dock_registry import HOME, TITLES, DockRegistry
+from napari_unetseg.gui.shared.task import Latest
+from napari_unetseg.gui.workbench.dock_registry import HOME, TITLES, DockRegistry, import_all
 from napari_unetseg.gui.workbench.project_bar import ProjectBar
 from napari_unetseg.gui.workbench.stage_bar import StageBar
 from napari_unetseg.gui.workbench.start_page import PLUGIN, StartPage
@@ -56,6 +57,8 @@ class WorkbenchWidget(QWidget):
         self._later = QTimer(self)
         self._later.setInterval(_PAUSE_MS)
         self._later.timeout.connect(self._build_next)
+        self._imports = Latest(self)
+        self._imports.idle.connect(self._build_later)
         self._places = [_place(self._pages) for _ in TITLES]
         # napari adds a stretch below the last widget of a vertical box, which would halve the page.
         column = QGridLayout(self)
@@ -96,11 +99,16 @@ class WorkbenchWidget(QWidget):
         return [self.tool(number) for number in range(len(TITLES))]
 
     def tool(self, number: int) -> Any:
-        """Return tool `number`, counted from 0, building it if needed."""
+        """Return tool `number`, counted from 0, on its page; it is built if needed."""
+        tool = self._build(number)
+        if tool.parentWidget() is None:
+            self._places[number].addWidget(tool)
+        return tool
+
+    def _build(self, number: int) -> Any:
         if number not in self._built:
             kind = self.rungs[number]
             self._built[number] = tool = kind(self._viewer)
-            self._places[number].addWidget(tool)
             self.bar.show_help(kind.title, kind.help_text)
             if kind.title == "Project":
                 self.project.follow()
@@ -114,6 +122,7 @@ class WorkbenchWidget(QWidget):
             return
         self._closed = True
         self._later.stop()
+        self._imports.forget()
         for tool in self._built.values():
             tool.close_tool()
         self.project.close_bar()
@@ -159,19 +168,26 @@ class WorkbenchWidget(QWidget):
         """Start to build the other pages once this one is visible."""
         super().showEvent(event)
         if not self._closed:
+            self._imports.ask_soon(lambda progress: import_all())
+
+    def _build_later(self) -> None:
+        if not self._closed:
             self._later.start()
 
     def _build_next(self) -> None:
-        """Build one more part, unless a mouse button is pressed."""
+        """Build one more part, or put it on its page, unless a mouse button is pressed."""
         left = [n for n in range(len(TITLES)) if n not in self._built]
-        if not left:
+        apart = [n for n, tool in self._built.items() if tool.parentWidget() is None]
+        if not left and not apart:
             self._later.stop()
         elif QApplication.mouseButtons() != Qt.MouseButton.NoButton:
             return
         elif self._pages.currentWidget() is self.start and self.start.finder is None:
             self.start.show_models()
+        elif apart:
+            self.tool(apart[0])
         else:
-            self.tool(min(left, key=lambda n: (TITLES[n] not in _FIRST, n)))
+            self._build(min(left, key=lambda n: (TITLES[n] not in _FIRST, n)))
 
     def _on_chosen(self, title: str) -> None:
         if title == HOME:
