@@ -128,8 +128,14 @@ def test_a_zoomed_model_is_judged_on_what_it_sees() -> None:
 def test_the_scale_at_which_objects_are_as_learnt_is_found() -> None:
     model = shipped.open_shipped("nuclei")
     usual = median_diameter([NUCLEI.objects.astype(np.int32)])
-    zoom = plausible_zoom(model, NUCLEI.as_image()) or (1.0, 1.0)
-    assert zoom[0] == pytest.approx(model.diameter / usual, rel=0.25)
+    zoom = plausible_zoom(model, Image.of(np.kron(NUCLEI.image, np.ones((2, 2), np.uint16))))
+    assert zoom[0] == pytest.approx(model.diameter / (2 * usual), rel=0.25)
+
+
+def test_an_image_that_is_plausible_as_it_is_is_not_enlarged() -> None:
+    model = shipped.open_shipped("nuclei")
+    assert median_diameter([NUCLEI.objects.astype(np.int32)]) < 0.9 * model.diameter
+    assert plausible_zoom(model, NUCLEI.as_image()) == ()
 
 
 def test_larger_objects_are_found_at_the_smallest_change_that_is_enough() -> None:

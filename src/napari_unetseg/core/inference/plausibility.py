@@ -53,7 +53,11 @@ Not for models of objects of one diameter, which are much worse at any other.
 """
 
 _REFINED = 1.8
-"""Factor up to which the size of the objects found corrects the scale."""
+"""Factor up to which the size of the objects found corrects the scale.
+
+An image that is about as plausible at its own scale is not enlarged, but for a model of one
+diameter: more pixels take longer, and their objects are no better.
+"""
 
 _FAMILIAR_SIDE = 384
 _LEVELS = (0.35, 0.65)
@@ -175,7 +179,8 @@ def plausible_zoom(
     chosen = min(nearly, key=lambda zoom: abs(math.log(zoom)))
     if model.diameter and (found := median_diameter([trials[chosen].labels])):
         by = model.diameter / found
-        chosen *= by if 1 / _REFINED < by < _REFINED else 1.0
+        largest = _REFINED if model.one_diameter or chosen != 1 else 1.0
+        chosen *= by if 1 / _REFINED < by < largest else 1.0
     return () if abs(chosen - 1) < SAME else (chosen, chosen)
 
 
