@@ -359,6 +359,26 @@ def test_a_learnt_head_goes_on_as_a_linear_one_with_the_mean_of_its_pixels() -> 
         torch.testing.assert_close(linear.head[0](linear.features(x)), boxes)
 
 
+def test_a_network_learns_from_its_teacher_what_labels_do_not_show(trained: FittedNetwork) -> None:
+    teacher, before = trained.network, copy.deepcopy(trained.network)
+    one, other = example(seed=4), example(seed=5)
+    mislabelled = AnnotatedImage(one.image, other.annotation)
+    options = QUICK.model_copy(update={"validation": 0.0, "seed": 3})
+
+    def strayed(**how: Any) -> float:
+        """Return the mean distance of the foreground from that of the teacher, elsewhere."""
+        pupil = fitted_on(TINY, [mislabelled], options, **how).segmenter()
+        block = other.scale().apply(other.image)
+        both = [
+            segmenter.predict_proba(block, origin=(0, 0), shape=(64, 64))[1]
+            for segmenter in (pupil, trained.segmenter())
+        ]
+        return float(np.abs(both[0] - both[1]).mean())
+
+    assert strayed(teacher=teacher) < 0.75 * strayed()
+    assert same(teacher, before)
+
+
 @pytest.mark.parametrize("normalisation", ["batch", "group"])
 def test_what_is_continued_normalises_by_the_averages_it_has(
     normalisation: str, monkeypatch: pytest.MonkeyPatch

@@ -6,13 +6,14 @@ import pytest
 from napari_unetseg.core import samples
 from napari_unetseg.core.annotation.annotation import TrainingPair
 from napari_unetseg.core.annotation.train_options import TrainOptions
+from napari_unetseg.core.annotation.training_set import Reading, TrainingSet
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.inference.prediction import predict
 from napari_unetseg.core.model.registry import RUNGS, spec_of
 from napari_unetseg.core.progress import Cancelled
 from napari_unetseg.core.scoring.pixel_scores import dice
-from napari_unetseg.core.training.train import train
+from napari_unetseg.core.training.train import Origin, train, train_on_set
 
 SMALL = {"cnn": {"width": 4, "layers": 2}, "unet": {"width": 4, "depth": 1}}
 QUICK = TrainOptions(until="epochs", epochs=2, steps=6, patch=32, batch=2, averaging=0.0)
@@ -90,6 +91,22 @@ def test_a_model_is_a_start_and_stays_as_it_was(sample, strokes):
     assert first.fingerprint == before
     assert second.parent == before
     assert second.fingerprint != before
+
+
+def test_a_teacher_must_see_and_predict_the_same(sample):
+    def learn(labels_are, labels, teacher=None, **settings):
+        reading = Reading(labels_are)
+        data = TrainingSet.of(lessons(sample, labels), QUICK, reading)
+        spec = spec_of("unet", SMALL["unet"] | {"resolution": "full"} | settings)
+        return train_on_set(spec, data, QUICK, name="u", origin=Origin(teacher=teacher)).model
+
+    teacher = learn("objects", sample.objects)
+    pupil = learn("objects", sample.objects, teacher, width=3)
+    assert pupil.spec.width == 3
+    with pytest.raises(InputError, match="cannot teach"):
+        learn("mask", sample.mask.astype(np.uint8), teacher)
+    with pytest.raises(InputError, match="cannot teach"):
+        learn("objects", sample.objects, teacher, resolution="half")
 
 
 def test_strokes_make_a_network_climb(sample, strokes):

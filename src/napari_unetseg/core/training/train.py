@@ -67,11 +67,15 @@ class Origin:
         The UNet whose features are inputs of a pixel rung.
     pretraining
         Images to pretrain a network on.
+    teacher
+        A model of the same inputs and outputs, whose predictions a network learns beside the
+        labels.
     """
 
     start: TrainedModel | None = None
     features_from: TrainedModel | None = None
     pretraining: Pretraining | None = None
+    teacher: TrainedModel | None = None
 
 
 def train(
@@ -224,7 +228,7 @@ def train_on_set(
                 spec, data.n_channels, data.ndim, options, data.scaling, callbacks.progress
             )
             callbacks = replace(callbacks, progress=remaining)
-        fit, scores, message, choice = _fit_network(spec, data, options, start, before, callbacks)
+        fit, scores, message, choice = _fit_network(spec, data, options, origin, before, callbacks)
     annotations = data.annotations
     decoding = _decoding_of(data, start, choice, getattr(fit, "decoder", None))
     if annotations[0].dense:
@@ -373,7 +377,7 @@ def _fit_network(
     spec: ModelSpec,
     data: TrainingSet,
     options: TrainOptions,
-    start: TrainedModel | None,
+    origin: Origin,
     before: "Pretrained | None",
     callbacks: Callbacks,
 ) -> tuple[Any, dict[str, Any], str, DecodingChoice | None]:
@@ -383,6 +387,7 @@ def _fit_network(
     from napari_unetseg.core.nn.training.fit_network import WarmStart, fit_network
     from napari_unetseg.core.nn.training.fit_pixels import fit_pixels
 
+    start = origin.start
     warm, keeps = None, start is None or _same_outputs(start, options, data.annotations)
     if before is not None:
         # The statistics of pretraining are those of corrupted images.
@@ -392,7 +397,11 @@ def _fit_network(
         of_objects = start.decoder is not None
         warm = WarmStart(network_of(start), keeps, keep_classes=alike, of_objects=of_objects)
     if not options.climbs(dense=all(annotation.dense for annotation in data.annotations)):
-        fitted = fit_network(spec, data, options, start=warm, callbacks=callbacks)
+        teacher = None
+        if origin.teacher is not None:
+            _check_teacher(origin.teacher, spec, data, options)
+            teacher = network_of(origin.teacher)
+        fitted = fit_network(spec, data, options, start=warm, teacher=teacher, callbacks=callbacks)
         if start is not None and keeps and fitted.unchanged:
             fitted = replace(fitted, decoder=start.decoder)
         judgement, apart = fitted.judgement, fitted.dice_apart
@@ -430,6 +439,27 @@ def _fit_network(
         distilled.fitted.message,
     ]
     return kept, scores, " ".join(filter(None, sentences)), None
+
+
+def _check_teacher(
+    teacher: TrainedModel, spec: ModelSpec, data: TrainingSet, options: TrainOptions
+) -> None:
+    """Check that a model can teach a network: that it sees and predicts the same.
+
+    Raises
+    ------
+    InputError
+        When inputs, their scaling or resolution, or outputs differ.
+    """
+    inputs = (data.n_channels, data.ndim, data.scaling, "full", "full")
+    sizes = (getattr(one, "resolution", "") for one in (teacher.spec, spec))
+    sees = (teacher.n_channels, teacher.ndim, teacher.normalisation, *sizes)
+    predicts = len(teacher.classes) == data.annotations[0].n_classes
+    if sees != inputs or not predicts or not _same_outputs(teacher, options, data.annotations):
+        raise InputError(
+            f"The model {teacher.name!r} cannot teach this network. Both need the same channels, "
+            "scaling of intensities and kind of labels, and the full resolution."
+        )
 
 
 def _same_outputs(

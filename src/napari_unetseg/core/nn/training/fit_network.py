@@ -35,7 +35,12 @@ from napari_unetseg.core.nn.networks.output_heads import (
     split_outputs,
 )
 from napari_unetseg.core.nn.training.augment import TrainingBatch, augment
-from napari_unetseg.core.nn.training.losses import guess_loss, maps_loss, segmentation_loss
+from napari_unetseg.core.nn.training.losses import (
+    guess_loss,
+    maps_loss,
+    segmentation_loss,
+    teacher_loss,
+)
 from napari_unetseg.core.nn.training.patches import Judge, Judgement, Tally, dice_without_choice
 from napari_unetseg.core.nn.training.prepare import Guess, patch_shape, prepare_training
 from napari_unetseg.core.nn.training.schedule import Clock, Every, guess_share, learning_rate
@@ -56,6 +61,7 @@ _PREVIEW_SHARE = 0.04
 _RESTATED_BATCHES = 16
 _LARGEST_GRADIENT = 1.0
 _PRETRAINED_SHARE = 0.1
+_TAUGHT_SHARE = 0.6
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,6 +169,7 @@ def fit_network(
     *,
     start: WarmStart | None = None,
     guess: Guess | None = None,
+    teacher: nn.Module | None = None,
     callbacks: Callbacks = Callbacks(),  # noqa: B008
 ) -> FittedNetwork:
     """Train a network on annotated images.
@@ -179,6 +186,10 @@ def fit_network(
         A network to continue from.
     guess
         Probabilities to learn where nothing is annotated, with a weight that fades; see `distil`.
+    teacher
+        A network with the same inputs and outputs, which is not changed: its outputs on each patch
+        are learnt beside the annotation. A narrow network learns more from a wide one in the same
+        steps.
     callbacks
         Called at each step.
 
@@ -207,7 +218,7 @@ def fit_network(
         torch.enable_grad(),
     ):
         torch.manual_seed(options.seed)
-        training = Training(spec, data, options, choice, start=start, guess=guess)
+        training = Training(spec, data, options, choice, start=start, guess=guess, teacher=teacher)
         training.run(callbacks)
         return training.fitted()
 
@@ -224,6 +235,7 @@ class Training:
         *,
         start: WarmStart | None,
         guess: Guess | None,
+        teacher: nn.Module | None = None,
     ) -> None:
         options = options.with_rate(continues=start is not None and start.keep_statistics)
         self._spec, self._options, self._choice = spec, options, choice
@@ -252,6 +264,7 @@ class Training:
             self._keeps = start.keep_statistics and transfer.first
         shape = patch_shape(spec, data.images, options, network)
         self._network = placed(network, choice.device)
+        self._teacher = None if teacher is None else placed(teacher, choice.device).eval()
         self._average = Average(self._network, copy.deepcopy(self._network), options.averaging)
         self._drawer, self._judge = prepare_training(
             spec, data, options, shape, guess, self._decoder
@@ -346,7 +359,11 @@ class Training:
         image = batch.image.contiguous(memory_format=MEMORY_FORMAT[self._ndim])
         with mixed_precision(self._choice.device, options.precision):
             evidence = predict_middle(self._network, image, batch.target.shape[1:]).float()
+            taught = self._taught(image, batch.target.shape[1:])
         loss = self._loss(evidence, batch, fraction)
+        if taught is not None:
+            learnt = teacher_loss(evidence, taught.float(), self._decoder)
+            loss = (1 - _TAUGHT_SHARE) * loss + _TAUGHT_SHARE * learnt
         self._check(float(loss.detach()))
         self._optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -359,6 +376,10 @@ class Training:
             with self._clock.judging():
                 self._judge_now()
         return self._history[-1]
+
+    @torch.no_grad()
+    def _taught(self, image: torch.Tensor, sides: Sequence[int]) -> torch.Tensor | None:
+        return None if self._teacher is None else predict_middle(self._teacher, image, sides)
 
     def _loss(self, evidence: torch.Tensor, batch: TrainingBatch, fraction: float) -> torch.Tensor:
         classes, maps = split_outputs(evidence, self._decoder)

@@ -8,6 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from napari_unetseg.core.nn.networks.output_heads import split_outputs
+from napari_unetseg.core.objects.decoders import DecoderSpec
+
 
 def cross_entropy(evidence: Tensor, target: Tensor, weight: Tensor) -> Tensor:
     """Compute the weighted mean cross-entropy, in nats.
@@ -122,3 +125,26 @@ def maps_loss(evidence: Tensor, maps: Tensor) -> Tensor:
     entropy = -(torch.xlogy(true, true) + torch.xlogy(1 - true, 1 - true))
     total = ((losses - entropy) * weight).sum()
     return total / (weight.sum() * true.shape[1]).clamp_min(1e-6)
+
+
+def teacher_loss(evidence: Tensor, taught: Tensor, decoder: DecoderSpec | None) -> Tensor:
+    """Compute the mean divergence of a network's outputs from those of a teacher, in nats.
+
+    Parameters
+    ----------
+    evidence, taught
+        (N, outputs, *spatial), logits of the network and of its teacher.
+    decoder
+        The meaning of the outputs after the foreground, if they are of objects.
+
+    References
+    ----------
+    Hinton, Vinyals, Dean: Distilling the knowledge in a neural network, 2015.
+    """
+    everywhere = torch.ones_like(taught[:, :1])
+    classes, maps = split_outputs(evidence, decoder)
+    known, true = split_outputs(taught, decoder)
+    loss = guess_loss(classes, torch.cat([known.softmax(1), everywhere], 1))
+    if maps is None or true is None:
+        return loss
+    return loss + maps_loss(maps, torch.cat([true.sigmoid(), everywhere], 1))
