@@ -329,6 +329,37 @@ def test_uncertainty_is_a_layer_that_lies_over_the_labels(tool, viewer, make, nu
     assert len([one for one in viewer.layers if role_of(one) == UNCERTAINTY]) == 1
 
 
+def test_a_hidden_map_leaves_with_the_page_and_returns_with_it(qtbot, tool, viewer, make, nuclei):
+    def maps():
+        return [one for one in viewer.layers if role_of(one) == UNCERTAINTY]
+
+    viewer.add_image(nuclei.sample.image)
+    layer = viewer.add_labels(nuclei.sample.objects.astype(np.int32))
+    tool.session.add_model(nuclei.model)
+    make()
+    (shown,) = maps()
+    tool.hide()
+    assert not maps()
+    tool.show()
+    assert maps() == [shown]
+    assert viewer.layers.index(shown) == viewer.layers.index(layer) - 1
+    assert viewer.layers.selection.active is layer
+    # A run that ends while the page is hidden leaves neither a map nor a frame.
+    tool.run()
+    tool.hide()
+    qtbot.waitUntil(lambda: not tool.running, timeout=60000)
+    assert not maps()
+    assert frame(viewer) is None
+    tool.show()
+    (shown,) = maps()
+    shown.visible = True
+    tool.hide()
+    assert maps() == [shown]
+    shown.visible = False
+    tool.close_tool()
+    assert not maps()
+
+
 def test_images_of_another_size_are_refused(tool, viewer, make, nuclei):
     viewer.add_image(np.random.default_rng(0).random((50, 50)))
     viewer.add_labels(example())

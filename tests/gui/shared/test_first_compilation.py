@@ -1,5 +1,6 @@
 """The process that compiles the kernels once: started when it should be, and never in the way."""
 
+import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -88,3 +89,23 @@ def test_a_python_that_cannot_be_started_disturbs_nothing(
     monkeypatch.setattr(sys, "executable", str(place.parent / "no-python"))
     compile_once(SimpleNamespace())
     assert not place.exists()
+
+
+_SCRIPT = """
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from qtpy.QtWidgets import QApplication
+from napari_unetseg.gui.shared import first_compilation
+first_compilation.beside_settings = Path(sys.argv[1]).joinpath
+first_compilation._COMMAND = ("-c", "import time; time.sleep(60)")
+app = QApplication([])
+first_compilation.compile_once(SimpleNamespace())
+"""
+
+
+def test_a_script_that_ends_during_it_ends_it_quietly(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", _SCRIPT, str(tmp_path)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert ended.stdout + ended.stderr == ""

@@ -11,7 +11,6 @@ from qtpy.QtWidgets import QButtonGroup, QHBoxLayout, QPushButton, QWidget
 from napari_unetseg.core.background import Background, BackgroundOptions, fit_background
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.progress import Progress, part
-from napari_unetseg.gui.shared.data_versions import is_as_written
 from napari_unetseg.gui.shared.form import labelled_rows
 from napari_unetseg.gui.shared.layer_choice import LayerChoice
 from napari_unetseg.gui.shared.layers import (
@@ -26,6 +25,7 @@ from napari_unetseg.gui.shared.layers import (
     plane_image,
     role_of,
     show_image,
+    take_hidden,
 )
 from napari_unetseg.gui.shared.preview_tool import PreviewTool
 from napari_unetseg.gui.shared.task import Latest, Work
@@ -190,14 +190,8 @@ class BackgroundWidget(PreviewTool[BackgroundOptions]):
 
     def hidden(self) -> None:
         super().hidden()
-        self._remove_surfaces()
-
-    def _remove_surfaces(self) -> None:
-        """Remove the surfaces, which the button Surface shows again."""
-        layers = self.viewer.layers
-        for layer in [one for one in layers if role_of(one) == SURFACE]:
-            if is_as_written(layer) and not layer.visible:
-                layers.remove(layer)
+        # The button Surface shows it again.
+        take_hidden(self.viewer.layers, SURFACE)
 
     def close_tool(self) -> None:
         if not self._closed:

@@ -35,6 +35,7 @@ from napari_unetseg.gui.shared.layers import (
     role_of,
     show_image,
     source_of_layer,
+    take_hidden,
 )
 from napari_unetseg.gui.shared.model_choice import ModelChoice
 from napari_unetseg.gui.shared.task import Work
@@ -43,7 +44,7 @@ from napari_unetseg.gui.shared.training_layers import PREDICTED, PREDICTED_OBJEC
 
 _CLASSES = (PREDICTED, "mask")
 _CORRECT = "Correct"
-_MAPPED = "A hidden image layer shows the uncertainty of each pixel."
+_MAPPED = "A hidden image layer, here while this page is open, shows the uncertainty of each pixel."
 _BY_LOT = (
     "Judge each object, and enter how many objects each window misses. Skipped items return later, "
     "because skipping hard ones would bias the count."
@@ -88,6 +89,8 @@ class QueueWidget(Tool[QueueOptions]):
         super().__init__(napari_viewer, QueueOptions())
         self._review: QueueRun | None = None
         self._fixing = False
+        # The hidden maps of uncertainty, while the page is hidden.
+        self._maps: list[Layer] = []
         self.keys = Keys(self.viewer)
         self.image = LayerChoice(
             self.viewer,
@@ -171,8 +174,9 @@ class QueueWidget(Tool[QueueOptions]):
                     self._review.show()
 
     def shown(self) -> None:
-        """Bind the keys, and show the current item."""
+        """Bind the keys, and show the current item and the maps of uncertainty."""
         self._fixing = False
+        self._put_maps_back()
         if self._review is None:
             return
         self.keys.release()
@@ -189,6 +193,7 @@ class QueueWidget(Tool[QueueOptions]):
         # The keys stay bound while an item is fixed with other tools, so that Next leads back.
         if not self._fixing:
             self._release()
+            self._maps += take_hidden(self.viewer.layers, UNCERTAINTY)
         super().hidden()
 
     def close_tool(self) -> None:
@@ -198,6 +203,7 @@ class QueueWidget(Tool[QueueOptions]):
             self.other.close_events()
             self.session.models_changed.disconnect(self._fill_models)
             super().close_tool()
+            self._maps.clear()
             self._let_go()
 
     # Actions
@@ -312,6 +318,16 @@ class QueueWidget(Tool[QueueOptions]):
         if new:
             # Below the labels, above the image.
             layers.move(layers.index(map_layer), layers.index(layer))
+
+    def _put_maps_back(self) -> None:
+        """Put the maps of uncertainty below their labels again, if these are still there."""
+        layers, maps = self.viewer.layers, self._maps
+        active, self._maps = layers.selection.active, []
+        for source in list(layers):
+            own = [one for one in maps if source_of_layer(one) == str(source.unique_id)]
+            if own and find_layer(layers, UNCERTAINTY, source) is None:
+                layers.insert(layers.index(source), own[-1])
+        layers.selection.active = active
 
     def _fill_models(self) -> None:
         wanted = self.session.next_choice(self.models.currentData())

@@ -1,9 +1,11 @@
 """Compilation of all kernels in a process of its own, once per installed version."""
 
+import atexit
 import contextlib
 import sys
 from typing import Any
 
+from qtpy.compat import isalive
 from qtpy.QtCore import QProcess
 from qtpy.QtWidgets import QApplication
 
@@ -23,8 +25,8 @@ _MESSAGE = (
 def compile_once(viewer: Any) -> None:
     """Start to compile every kernel in another process, unless that was done for this version.
 
-    Nothing waits for it, and it ends with the window. If it fails, kernels are compiled when they
-    are first used, and the next window tries again.
+    Nothing waits for it, and it ends with the application. If it fails, kernels are compiled when
+    they are first used, and the next window tries again.
     """
     app = QApplication.instance()
     path, current = beside_settings(COMPILED_SETTINGS), made_by()
@@ -41,11 +43,16 @@ def compile_once(viewer: Any) -> None:
                 write_settings(path, current)
 
     def end() -> None:
-        process.kill()
-        process.waitForFinished(1000)
+        atexit.unregister(end)
+        if isalive(process):  # type: ignore[no-untyped-call]
+            process.kill()
+            process.waitForFinished(1000)
 
     process.finished.connect(finished)
     app.aboutToQuit.connect(end)
+    # A script may end without Qt's loop, which alone announces the end. After the import of Qt, and
+    # so called before Qt's objects are destroyed.
+    atexit.register(end)
     process.start(sys.executable, _COMMAND)
     viewer.status = _MESSAGE
 

@@ -681,6 +681,15 @@ def new_labels(
     return layer
 
 
+def take_hidden(layers: LayerList, role: str) -> list[Layer]:
+    """Remove and return the hidden layers with a role that hold nothing but what a run wrote."""
+    made = [layer for layer in layers if role_of(layer) == role]
+    taken = [layer for layer in made if not layer.visible and is_as_written(layer)]
+    for layer in taken:
+        layers.remove(layer)
+    return taken
+
+
 def _insert_above(layers: LayerList, source: Layer, layer: Layer) -> None:
     layers.insert(layers.index(source) + 1, layer)
 

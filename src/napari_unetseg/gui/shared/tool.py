@@ -477,6 +477,8 @@ class Tool(QWidget, Generic[O]):
             return
         before = latest_steps(self.viewer.layers)
         message = self.show_result(layer, self._options, result)
+        if not self.isVisible():
+            self.hidden()  # shows nothing that would go when the page is left
         if isinstance(layer, ImageLayer) and version != data_version(layer):
             message += (
                 f" {layer.name!r} was changed during the run: this comes from the pixels it had."
