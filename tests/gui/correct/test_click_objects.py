@@ -18,7 +18,7 @@ from scipy import ndimage
 from napari_unetseg.core.prompts.grown_prompts import GrownPrompts
 from napari_unetseg.core.prompts.prompt import ProposedObject, pixel_of
 from napari_unetseg.gui.correct import click_objects
-from napari_unetseg.gui.correct.click_objects import HINT, NOTHING
+from napari_unetseg.gui.correct.click_objects import HINT, NOTHING, OFF, OUTLINING
 from napari_unetseg.gui.correct.click_panel import CLICK_KEY
 from napari_unetseg.gui.correct.correct_dock import CorrectWidget
 from napari_unetseg.gui.correct.correct_tools import TOOLS
@@ -413,6 +413,19 @@ def test_hovering_shows_what_a_click_takes(clicking, segmenter):
     clicking.hover((2, 2))
     assert clicking.outlined() == (9.5, 9.5, 30.5, 30.5)
     assert not clicking.layer.data.any()
+
+
+def test_no_hint_stays_when_the_mode_is_off(clicking, viewer, segmenter):
+    clicking.click(MIDDLES["a"])
+    clicking.tool.click_panel.button.click()
+    assert clicking.said() == "Object 1 is kept and locked; Ctrl+Z takes it back."
+    clicking.tool.click_panel.button.click()
+    segmenter.gate = threading.Event()
+    clicking.click(MIDDLES["b"])
+    assert clicking.said() == OUTLINING
+    clicking.layer.mode = "paint"
+    assert clicking.said() == OFF
+    segmenter.gate.set()
 
 
 def test_leaving_the_mode_keeps_as_a_click_elsewhere_does(clicking, tool):

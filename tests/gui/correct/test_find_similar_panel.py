@@ -5,17 +5,20 @@ from functools import partial
 
 import numpy as np
 import pytest
+from qtpy.QtCore import Qt
 from scipy import ndimage
 
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.prompts.find_similar import SimilarObject
 from napari_unetseg.core.prompts.prompt import ProposedObject, settled
 from napari_unetseg.gui.correct import carry_object, find_similar_panel
+from napari_unetseg.gui.correct.correct_tools import TOOLS
 from napari_unetseg.gui.queue.queue_dock import QueueWidget
 from napari_unetseg.gui.queue.queue_store import queue_of
 from napari_unetseg.gui.shared.layers import MASK, choose_axes, marked
 from napari_unetseg.gui.shared.preview import is_preview
 from napari_unetseg.gui.shared.stroke_layer import add_object_layer
+from napari_unetseg.gui.shared.undone_message import UNDONE
 from napari_unetseg.gui.train.finished_regions import chosen_region
 from napari_unetseg.gui.train.train_dock import TrainWidget
 
@@ -108,7 +111,9 @@ def test_accepted_proposals_are_locked_and_one_undo_takes_them_back(
     locked = tool.session.locks(layer).pixels().array()
     np.testing.assert_array_equal(locked, layer.data > 0)
     assert [one.likeness for one in tool.similar.shown()] == []
+    assert tool.message.text().endswith("Proposals left: 1.")
     layer.undo()
+    assert tool.message.text() == UNDONE
     assert ids(layer) == [1]
     assert len(tool.similar.shown()) == 2
     qtbot.waitUntil(lambda: overlay.data[20, 60] > 0)
@@ -189,6 +194,22 @@ def test_classes_are_no_objects_to_find_or_carry(viewer, tool, layer, asked):
         button()
         assert not tool.running
         assert "These are classes" in tool.message.text()
+
+
+def test_nothing_is_written_to_hidden_labels(qtbot, tool, layer, asked):
+    search(qtbot, tool)
+    layer.visible = False
+    for button in (tool.similar.accept, tool.similar.review, tool.similar.search):
+        tool.say("")
+        button()
+        assert "is hidden" in tool.message.text()
+    tool.carry_panel.carry()
+    assert "is hidden" in tool.message.text()
+    assert not tool.running
+    assert ids(layer) == [1]
+    layer.visible = True
+    tool.similar.accept()
+    assert ids(layer) == [1, 2, 3]
 
 
 def test_proposals_belong_to_their_plane(qtbot, viewer, tool, asked):
@@ -369,7 +390,59 @@ def test_what_was_carried_goes_where_it_ends_earlier_now(qtbot, tool, viewer, st
     assert not (labels.data[4] != (discs() == 1)).any()
 
 
-@pytest.mark.parametrize("how", ["cancelled", "failed", "labels removed", "closed"])
+@pytest.fixture
+def gate(monkeypatch):
+    """An event before which carrying does not go on from its first plane."""
+    carry, gate = carry_object.carry_planes, threading.Event()
+
+    def slow(*given, **options):
+        planes = carry(*given, **options)
+        yield next(planes)
+        assert gate.wait(10)
+        yield from planes
+
+    monkeypatch.setattr(carry_object, "carry_planes", slow)
+    return gate
+
+
+def test_escape_cancels_the_carrying_and_then_leaves(qtbot, tool, stack, gate):
+    _, labels = stack
+    tool.click_objects()
+    tool.carry_panel.carry()
+    for _ in range(2):
+        assert tool.clicks.layer is labels
+        qtbot.keyClick(tool, Qt.Key.Key_Escape)
+        assert "Cancelled" in tool.message.text() or tool.clicks.layer is None
+        gate.set()
+        qtbot.waitUntil(lambda: not tool.running)
+    assert np.flatnonzero(labels.data.any((1, 2))).tolist() == [4]
+
+
+def test_a_tool_that_waits_for_the_carrying_says_so(qtbot, tool, stack, gate):
+    tool.carry_panel.carry()
+    tool.press(TOOLS[0])
+    assert "still running" in tool.message.text()
+    assert tool.kind is None
+    gate.set()
+    qtbot.waitUntil(lambda: not tool.running)
+
+
+def test_how_to_undo_names_the_layer_unless_it_is_selected(qtbot, tool, viewer, stack, gate):
+    _, labels = stack
+    tool.carry_panel.carry()
+    viewer.layers.selection.active = viewer.layers["stack"]
+    gate.set()
+    qtbot.waitUntil(lambda: not tool.running)
+    assert "to take it back, select 'objects' and press Ctrl+Z" in tool.message.text()
+    viewer.layers.selection.active = labels
+    tool.carry_panel.carry()
+    qtbot.waitUntil(lambda: not tool.running)
+    assert "; Ctrl+Z takes it back" in tool.message.text()
+
+
+@pytest.mark.parametrize(
+    "how", ["cancelled", "failed", "labels removed", "another shape", "closed"]
+)
 def test_nothing_is_left_on_screen_of_a_carrying_that_came_to_nothing(
     qtbot, tool, viewer, stack, monkeypatch, how
 ):
@@ -391,6 +464,8 @@ def test_nothing_is_left_on_screen_of_a_carrying_that_came_to_nothing(
         tool.cancel()
     elif how == "labels removed":
         viewer.layers.remove(labels)
+    elif how == "another shape":
+        labels.data = np.zeros((3, 80, 80), np.int32)
     elif how == "closed":
         tool.close_tool()
     gate.set()

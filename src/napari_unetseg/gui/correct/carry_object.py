@@ -24,6 +24,7 @@ from napari_unetseg.gui.shared.layers import has_planes, image_of, index_along, 
 from napari_unetseg.gui.shared.preview import Preview, threshold_look
 from napari_unetseg.gui.shared.session import UNDOABLE_PIXELS
 from napari_unetseg.gui.shared.task import Reporter
+from napari_unetseg.gui.shared.undone_message import how_to_undo
 from napari_unetseg.gui.train.fine_tune_layers import source_layer
 
 if TYPE_CHECKING:
@@ -64,9 +65,10 @@ class CarriedObject:
 
 @dataclass(frozen=True, eq=False)
 class CarriedNow:
-    """A plane that was found, of the stack at `lead` of some labels."""
+    """A plane that was found, of the stack at `lead` of labels that had `state` at the start."""
 
     layer: Labels
+    state: tuple[int, ...]
     lead: tuple[int, ...]
     plane: CarriedPlane
 
@@ -105,7 +107,7 @@ class CarryPanel(QWidget):
     def show_plane(self, now: CarriedNow) -> None:
         """Show a plane that was found, over the labels."""
         layer, found = now.layer, now.plane.found
-        if found is None or layer not in self._viewer.layers:
+        if found is None or not self._is_as_begun(now):
             return
         if self._picture is None or self._picture.shape != layer.data.shape:
             self._preview.remove()
@@ -121,8 +123,7 @@ class CarryPanel(QWidget):
     def take(self, result: CarriedObject) -> str:
         """Write a carried object into the labels, locked, as one undo step; return the message."""
         layer, number = result.layer, result.number
-        locks = self._tool.session.locks(layer)
-        if layer not in self._viewer.layers or locks.state() != result.state:
+        if not self._is_as_begun(result):
             return _CHANGED
         change = self._change(result)
         if len(change) > UNDOABLE_PIXELS:
@@ -133,12 +134,13 @@ class CarryPanel(QWidget):
         found = {plane.z: plane.found for plane in result.planes if plane.found is not None}
         self._carried[str(layer.unique_id), number] = found
         if len(change):
-            locks.correct(change.index, change.after)
+            self._tool.session.locks(layer).correct(change.index, change.after)
         ends = [f"before plane {p.z}: {p.why}" for p in result.planes if p.found is None]
         many = f"{len(found)} plane{'s' * (len(found) != 1)}"
         text = f"Object {number} was carried through {many} and locked"
         ended = f" It ended {', and '.join(ends)}." if ends else " It goes on to both ends."
-        return f"{text}; Ctrl+Z takes it back.{ended} Correct any plane, and press again."
+        undo = how_to_undo(self._viewer, layer)
+        return f"{text}; {undo}.{ended} Correct any plane, and press again."
 
     def hide_planes(self) -> None:
         """Remove what was shown on the way."""
@@ -158,6 +160,11 @@ class CarryPanel(QWidget):
         self.button.setEnabled(self.applies and not self._tool.running)
         if not self._tool.running:
             self.hide_planes()
+
+    def _is_as_begun(self, thing: CarriedNow | CarriedObject) -> bool:
+        """Whether the labels are there, and nothing has changed them since the run began."""
+        there = thing.layer in self._viewer.layers
+        return there and self._tool.session.locks(thing.layer).state() == thing.state
 
     def _work(self, layer: Labels) -> Any:
         """Return the computation, which holds copies of what it needs."""
@@ -270,7 +277,7 @@ def _carried(
 
     for plane in carry_planes(stack, anchors, taken=taken, cancelled=cancelled):
         planes.append(plane)
-        report.show(CarriedNow(layer, lead, plane))
+        report.show(CarriedNow(layer, state, lead, plane))
     report(1.0, "")
     return CarriedObject(layer, number, lead, tuple(anchors), tuple(planes), state)
 

@@ -40,7 +40,7 @@ from napari_unetseg.gui.correct.click_state import (
 )
 from napari_unetseg.gui.correct.correct_acts import Place
 from napari_unetseg.gui.correct.correct_hand import Keys
-from napari_unetseg.gui.correct.correct_scene import class_warning
+from napari_unetseg.gui.correct.correct_scene import class_warning, hidden_warning
 from napari_unetseg.gui.correct.prompt_hand import LESS, MORE, PromptHand
 from napari_unetseg.gui.shared.navigate import camera_of, in_view
 from napari_unetseg.gui.shared.session import UNDOABLE_PIXELS, Session
@@ -60,6 +60,8 @@ REFINE = (
 NOTHING = (
     "There is no object there: it looks like background. Click on one, or drag a box around it."
 )
+OUTLINING = "Outlining..."
+OFF = "Click objects is off."
 _REACH = 6
 """Screen pixels around an object within which a click still refines it."""
 
@@ -125,6 +127,8 @@ class ObjectClicks(QObject):
         Returns the boxes of the objects of the labels, if they are known.
     busy
         Whether a run of the dock stands in the way; it says so itself.
+    cancel
+        Cancels such a run, and returns whether there was one.
 
     Signals
     -------
@@ -149,11 +153,13 @@ class ObjectClicks(QObject):
         image: Callable[[], Layer | None],
         boxes: Callable[[], ObjectBoxes | None],
         busy: Callable[[], bool],
+        cancel: Callable[[], bool],
         parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
         self._viewer, self._session, self._keys = viewer, session, keys
-        self._image, self._boxes, self._busy = image, boxes, busy
+        self._image, self._boxes = image, boxes
+        self._busy, self._cancel = busy, cancel
         self.state = ClickState()
         self._spare = True
         self.ids: list[int] = []
@@ -265,12 +271,14 @@ class ObjectClicks(QObject):
         self._prepare()
 
     def drop(self) -> None:
-        """Drop the object in the making; without one, switch the mode off."""
+        """Drop the object in the making; without one, cancel a run or else switch the mode off."""
         if self._layer is None:
             return
         if self.state.current is None and not self._queue and not self.computing:
+            if self._cancel():
+                return
             self.stop(keep=False)
-            self.said.emit("Click objects is off.", False)
+            self.said.emit(OFF, False)
             return
         self._forget()
         self.said.emit(f"Dropped. {HINT}", False)
@@ -465,7 +473,7 @@ class ObjectClicks(QObject):
         box = self._box(candidate, layer)
         self._latest.ask(_work(self._opened, self._asked, plane, protection, box, size))
         if not hover:
-            self.said.emit("Outlining...", False)
+            self.said.emit(OUTLINING, False)
             self.changed.emit()
 
     def _on_answered(self, answer: _Answer | None) -> None:
@@ -530,8 +538,8 @@ class ObjectClicks(QObject):
             )
         if image is None or image not in self._viewer.layers:
             raise InputError("Open an image first: objects are found in it.")
-        if not layer.visible:
-            raise InputError(f"{layer.name!r} is hidden. Show it first: click the eye in the list.")
+        if hidden := hidden_warning(layer):
+            raise InputError(hidden)
         flat = tuple(dims.displayed) == (dims.ndim - 2, dims.ndim - 1)
         if dims.ndisplay != 2 or not flat:
             raise InputError(_FLAT)
@@ -661,4 +669,4 @@ def _work(
     return work
 
 
-__all__ = ["HINT", "NOTHING", "PAUSE_MS", "REFINE", "ObjectClicks"]
+__all__ = ["HINT", "NOTHING", "OFF", "OUTLINING", "PAUSE_MS", "REFINE", "ObjectClicks"]

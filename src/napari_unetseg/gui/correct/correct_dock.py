@@ -16,7 +16,7 @@ from napari_unetseg.core.progress import silent
 from napari_unetseg.core.training.fill_volume import FillOptions
 from napari_unetseg.gui.correct.canvas_hint import CanvasHint
 from napari_unetseg.gui.correct.carry_object import CarriedNow, CarriedObject, CarryPanel
-from napari_unetseg.gui.correct.click_objects import HINT, ObjectClicks
+from napari_unetseg.gui.correct.click_objects import HINT, OFF, OUTLINING, REFINE, ObjectClicks
 from napari_unetseg.gui.correct.click_panel import CLICK_KEY, ClickPanel
 from napari_unetseg.gui.correct.click_scene import likely_image, may_be_clicked
 from napari_unetseg.gui.correct.correct_acts import CorrectOptions, Place
@@ -26,6 +26,7 @@ from napari_unetseg.gui.correct.correct_scene import (
     class_warning,
     corrected,
     cost_of,
+    hidden_warning,
     numbers_of,
     parts_for,
     problem_of,
@@ -133,6 +134,7 @@ class CorrectWidget(Tool[CorrectOptions]):
             image=image.layer,
             boxes=lambda: None if self._boxes is None else self._boxes.boxes(),
             busy=lambda: not self._searching and self._busy(),
+            cancel=self._cancel_run,
             parent=self,
         )
         self.clicks.said.connect(lambda text, problem: self.say(text, problem=problem))
@@ -370,7 +372,7 @@ class CorrectWidget(Tool[CorrectOptions]):
             return None
         self.finish_clicks()
         try:
-            if warning := class_warning(layer):
+            if warning := class_warning(layer) or hidden_warning(layer):
                 raise InputError(warning)
             return make(layer)
         except InputError as error:
@@ -392,7 +394,7 @@ class CorrectWidget(Tool[CorrectOptions]):
         self.leave()
         # Qt checks a clicked button; only the active tool stays checked.
         self.panel.show_current(None)
-        if layer is None or self._boxes is None or self.running or same:
+        if layer is None or self._boxes is None or same or self._busy():
             return
         options = self.form.options
         if self._refused(kind, layer):
@@ -402,7 +404,7 @@ class CorrectWidget(Tool[CorrectOptions]):
             return
         self._kind = kind
         self.hand.take(layer, draws=kind.hand in ("each", "several", "line"))
-        self.keys.bind_over(layer, "Escape", self.leave)
+        self.keys.bind_over(layer, "Escape", self._escape)
         self.keys.bind_over(layer, "Enter", self.finish)
         self.hint.show(f"{kind.text}: {kind.hint} Esc: end.")
         self.say(kind.hint)
@@ -475,6 +477,18 @@ class CorrectWidget(Tool[CorrectOptions]):
         self.say("")
         self.refresh()
 
+    def _escape(self) -> None:
+        """Cancel the run, or else deactivate the tool."""
+        if not self._cancel_run():
+            self.leave()
+
+    def _cancel_run(self) -> bool:
+        """Cancel a run that the user began, and return whether there was one."""
+        runs = self.running and not self._searching
+        if runs:
+            self.cancel()
+        return runs
+
     def finish(self) -> None:
         """Split at the clicked points."""
         kind = self._kind
@@ -490,7 +504,7 @@ class CorrectWidget(Tool[CorrectOptions]):
         key = None if event is None else event.key()
         clicking = self.clicks.layer is not None
         if key == Qt.Key.Key_Escape:
-            (self.clicks.drop if clicking else self.leave)()
+            (self.clicks.drop if clicking else self._escape)()
         elif key in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
             (self.clicks.keep_soon if clicking else self.finish)()
         else:
@@ -748,6 +762,14 @@ class CorrectWidget(Tool[CorrectOptions]):
             self.hint.show(_OUTLINED if self.clicks.state.current is not None else _CLICKING)
         elif self._kind is None:
             self.hint.hide()
+            self._unhint()
+
+    def _unhint(self) -> None:
+        """Drop the hint of Click objects, which is off, from the end of the message."""
+        text = self.message.text()
+        for hint in (HINT, REFINE, OUTLINING):
+            if text.endswith(hint):
+                self.say(text.removesuffix(hint).strip() or OFF)
 
     def _show_fitting(self, event: object = None) -> None:
         """Show what applies to the labels; proposals are at hand where objects are clicked."""

@@ -116,9 +116,14 @@ def refusal_of(kind: ToolKind, layer: Layer, ndisplay: int) -> str:
         return f"{kind.text} needs a stack; {layer.name!r} is one plane."
     if warning := class_warning(layer):
         return warning
-    if not layer.visible:
-        return f"{layer.name!r} is hidden. Show it first: click the eye in the layer list."
-    return ""
+    return hidden_warning(layer)
+
+
+def hidden_warning(layer: Layer) -> str:
+    """Return why a hidden layer is not written to, or ``""`` for a visible one."""
+    if layer.visible:
+        return ""
+    return f"{layer.name!r} is hidden. Show it first: click the eye in the layer list."
 
 
 def show_copy(viewer: Any, layer: Layer, result: "CorrectionResult") -> None:

@@ -29,6 +29,7 @@ from napari_unetseg.gui.correct.click_scene import (
     likely_image,
     plane_on_screen,
 )
+from napari_unetseg.gui.correct.correct_scene import hidden_warning
 from napari_unetseg.gui.queue.queue_store import keep_queue
 from napari_unetseg.gui.shared.dock_help import text_button
 from napari_unetseg.gui.shared.layers import geometry_of, plane_index
@@ -36,6 +37,7 @@ from napari_unetseg.gui.shared.navigate import in_view
 from napari_unetseg.gui.shared.preview import Preview, threshold_look
 from napari_unetseg.gui.shared.session import UNDOABLE_PIXELS
 from napari_unetseg.gui.shared.task import Reporter
+from napari_unetseg.gui.shared.undone_message import how_to_undo
 from napari_unetseg.gui.train.train_dock import open_train
 
 if TYPE_CHECKING:
@@ -180,7 +182,7 @@ class FindSimilarPanel(QWidget):
     def accept(self, *, in_sight: bool = False) -> None:
         """Write the shown proposals, locked, as one undo step."""
         found = self._found
-        if found is None or self._tool.running or not self._fits(found):
+        if found is None or not self._may_write(found):
             return
         try:
             _, change = self._written(found, self.shown(in_sight=in_sight))
@@ -189,14 +191,18 @@ class FindSimilarPanel(QWidget):
             return
         self._tool.session.locks(found.layer).correct(change.index, change.after)
         self.look()
-        done = f"Objects added and locked: {len(change.objects)}; Ctrl+Z takes them back."
+        done = (
+            f"Objects added and locked: {len(change.objects)}; "
+            f"{how_to_undo(self._viewer, found.layer, 'them')}. "
+            f"Proposals left: {int(self._open(found).sum())}."
+        )
         self._tool.undone.follow(found.layer, done)
-        self._tool.say(f"{done} Proposals left: {int(self._open(found).sum())}.")
+        self._tool.say(done)
 
     def review(self) -> None:
         """Write the shown proposals without locking them, and open the Queue with them."""
         found = self._found
-        if found is None or self._tool.running or not self._fits(found):
+        if found is None or not self._may_write(found):
             return
         try:
             written, change = self._written(found, self.shown())
@@ -338,6 +344,13 @@ class FindSimilarPanel(QWidget):
         guard = PlaneGuard(layer, self._tool.session.locks(layer)).of_plane(plane, spare=True)
         guard = replace(guard, labels=np.array(guard.labels))
         return partial(_found_similar, layer, source, image, guard)
+
+    def _may_write(self, found: FoundSimilar) -> bool:
+        """Whether proposals can be written now; if the labels are hidden, a message says so."""
+        hidden = hidden_warning(found.layer)
+        if hidden:
+            self._tool.say(hidden, problem=True)
+        return not hidden and not self._tool.running and self._fits(found)
 
     def _written(
         self, found: FoundSimilar, chosen: Sequence[SimilarObject]

@@ -3,13 +3,20 @@
 from typing import Any
 from weakref import ref
 
-from napari.layers import Labels
+from napari.layers import Labels, Layer
 from napari.utils.events import disconnect_events
 from qtpy.QtWidgets import QLabel
 
 from napari_unetseg.gui.shared.undo_history import Atom, histories, same_step
 
 UNDONE = "Undone; Ctrl+Shift+Z does it again."
+
+
+def how_to_undo(viewer: Any, layer: Layer, them: str = "it") -> str:
+    """Return how to undo what was just written: napari undoes on the selected layer alone."""
+    if viewer.layers.selection.active is layer:
+        return f"Ctrl+Z takes {them} back"
+    return f"to take {them} back, select {layer.name!r} and press Ctrl+Z"
 
 
 class UndoneMessage:
@@ -55,4 +62,4 @@ class UndoneMessage:
             self._label.setText(text.replace(old, new))
 
 
-__all__ = ["UNDONE", "UndoneMessage"]
+__all__ = ["UNDONE", "UndoneMessage", "how_to_undo"]
