@@ -18,7 +18,7 @@ from scipy import ndimage
 from napari_unetseg.core.prompts.grown_prompts import GrownPrompts
 from napari_unetseg.core.prompts.prompt import ProposedObject, pixel_of
 from napari_unetseg.gui.correct import click_objects
-from napari_unetseg.gui.correct.click_objects import HINT, NOTHING, OFF, OUTLINING
+from napari_unetseg.gui.correct.click_objects import DROPPED, HINT, NOTHING, OFF, OUTLINING, REFINE
 from napari_unetseg.gui.correct.click_panel import CLICK_KEY
 from napari_unetseg.gui.correct.correct_dock import CorrectWidget
 from napari_unetseg.gui.correct.correct_tools import TOOLS
@@ -426,6 +426,26 @@ def test_no_hint_stays_when_the_mode_is_off(clicking, viewer, segmenter):
     clicking.layer.mode = "paint"
     assert clicking.said() == OFF
     segmenter.gate.set()
+
+
+@pytest.mark.parametrize("change", ["plane", "image"])
+def test_a_click_that_is_outdated_when_it_is_computed_says_so(viewer, person, segmenter, change):
+    image = viewer.add_image(np.stack([picture()] * 3), axis_labels=("z", "y", "x"))
+    person.begin()
+    segmenter.gate = threading.Event()
+    person.click(MIDDLES["a"])
+    if change == "plane":
+        viewer.dims.set_current_step(0, (viewer.dims.current_step[0] + 1) % 3)
+    else:
+        image.data = image.data[::-1]
+    segmenter.gate.set()
+    segmenter.gate = None
+    person.settle()
+    assert person.said() == DROPPED
+    assert person.clicks.state.current is None
+    person.click(MIDDLES["b"])
+    assert person.clicks.state.current is not None
+    assert REFINE in person.said()
 
 
 def test_leaving_the_mode_keeps_as_a_click_elsewhere_does(clicking, tool):

@@ -5,12 +5,14 @@ import subprocess
 import sys
 import threading
 from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QDockWidget, QMessageBox
 
+from napari_unetseg.gui.batch.batch_dock import BatchWidget
 from napari_unetseg.gui.models.models_dock import ModelsWidget
 from napari_unetseg.gui.threshold.threshold_dock import ThresholdWidget
 from napari_unetseg.gui.workbench.dock_registry import TITLES
@@ -94,6 +96,26 @@ def test_closing_a_dock_during_a_run_asks(make_napari_viewer, qtbot, monkeypatch
     qtbot.waitUntil(lambda: not tool.running)
     assert "Cancelled" in tool.message.text()
     assert len(asked) == 2
+
+
+def test_closing_the_batch_dock_during_a_run_asks(make_napari_viewer, qtbot, monkeypatch):
+    viewer = make_napari_viewer(show=True)
+    widget = BatchWidget(viewer)
+    dock = viewer.window.add_dock_widget(widget, area="right")
+    asked, cancelled = [], []
+    monkeypatch.setattr(
+        QMessageBox, "question", lambda _, title, words: asked.append(words) or answers.pop()
+    )
+    answers = [QMessageBox.StandardButton.Yes, QMessageBox.StandardButton.No]
+    qtbot.wait(50)
+    widget.task = SimpleNamespace(cancel=lambda: cancelled.append(True))
+    qtbot.mouseClick(dock.title.close_button, Qt.MouseButton.LeftButton)
+    assert asked == ["Batch is still running. Close the dock and cancel the run?"]
+    assert widget.parent() is dock
+    assert not cancelled
+    qtbot.mouseClick(dock.title.close_button, Qt.MouseButton.LeftButton)
+    assert widget.parent() is None
+    assert cancelled
 
 
 _ENDS = """

@@ -1,6 +1,7 @@
 """Work in another thread: progress, cancel, stop, refusal, failure, and only the latest wish."""
 
 import threading
+import weakref
 
 import pytest
 from qtpy.QtCore import QThread
@@ -40,6 +41,25 @@ def test_a_result_arrives_in_the_threads_of_the_window(qtbot):
     assert heard.threads == {QThread.currentThread()}
     assert threads != [threading.get_ident()]
     assert not task.running
+
+
+@pytest.mark.parametrize("fault", [None, InputError("no"), RuntimeError("no")])
+def test_a_worker_that_is_kept_lets_go_of_the_arrays(qtbot, fault):
+    class Arrays:
+        def __call__(self, progress):
+            if fault is not None:
+                raise fault
+
+    arrays = Arrays()
+    held = weakref.ref(arrays)
+    task = Task(arrays)
+    worker = task._worker  # napari keeps it until its window is closed
+    del arrays
+    run(qtbot, task)
+    if fault is not None:
+        fault.__traceback__ = None
+    assert held() is None
+    assert worker is not None
 
 
 def test_progress_is_told(qtbot):

@@ -33,7 +33,7 @@ from napari_unetseg.gui.batch.batch_result_layers import (
     result_layers,
 )
 from napari_unetseg.gui.batch.batch_run import Ended, Untrusted, run_and_read
-from napari_unetseg.gui.shared.docking import open_as_tab, when_undocked
+from napari_unetseg.gui.shared.docking import ask_before_closing, open_as_tab, when_undocked
 from napari_unetseg.gui.shared.layer_provenance import draft_of
 from napari_unetseg.gui.shared.model_opener import ask
 from napari_unetseg.gui.shared.save_dialog import ask_to_save
@@ -92,6 +92,7 @@ class BatchWidget(QWidget):
         self._connect()
         when_undocked(self, self.close_tool)
         open_as_tab(self)
+        ask_before_closing(self, lambda: self.title if self.running else "")
         self.take()
         self.refresh()
 
@@ -166,6 +167,7 @@ class BatchWidget(QWidget):
                 batch, resume=resume, keep_model=keep_model, progress=progress
             ),
             self,
+            name=f"{self.title} (UNet Segmentation)",
         )
         self.task.progressed.connect(self._on_progressed)
         self.task.shown.connect(self._on_row)

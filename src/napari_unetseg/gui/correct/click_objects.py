@@ -62,6 +62,7 @@ NOTHING = (
 )
 OUTLINING = "Outlining..."
 OFF = "Click objects is off."
+DROPPED = "The plane or the image changed meanwhile, so that click was dropped. Click again."
 _REACH = 6
 """Screen pixels around an object within which a click still refines it."""
 
@@ -491,6 +492,8 @@ class ObjectClicks(QObject):
                 self._settled(answer.erased)
             else:
                 self._refuse(NothingToDo(NOTHING if self.state.current is None else _SAME))
+        elif not asked.hover and self._image() is not None:
+            self._refuse(NothingToDo(DROPPED))
         self.changed.emit()
         self._next()
 
@@ -669,4 +672,4 @@ def _work(
     return work
 
 
-__all__ = ["HINT", "NOTHING", "OFF", "OUTLINING", "PAUSE_MS", "REFINE", "ObjectClicks"]
+__all__ = ["DROPPED", "HINT", "NOTHING", "OFF", "OUTLINING", "PAUSE_MS", "REFINE", "ObjectClicks"]

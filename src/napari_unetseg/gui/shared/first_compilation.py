@@ -16,6 +16,7 @@ from napari_unetseg.gui.shared.user_models import beside_settings
 
 # Without -P, Python would import modules that happen to lie in the current folder.
 _COMMAND = ("-P", "-m", "napari_unetseg.compile_kernels")
+_END_MS = 10_000
 _MESSAGE = (
     "UNet Segmentation compiles its code in the background, once after installation. Until this "
     "is done, in about two minutes, the first use of a tool takes some seconds longer."
@@ -43,10 +44,10 @@ def compile_once(viewer: Any) -> None:
                 write_settings(path, current)
 
     def end() -> None:
-        atexit.unregister(end)
         if isalive(process):  # type: ignore[no-untyped-call]
             process.kill()
-            process.waitForFinished(1000)
+            # On a busy machine even a kill takes a while.
+            process.waitForFinished(_END_MS)
 
     process.finished.connect(finished)
     app.aboutToQuit.connect(end)

@@ -107,13 +107,17 @@ class _Worker(FunctionWorker):
 
 
 class _NamedWork:
-    """A computation with a name, which napari shows where it asks whether to wait for it."""
+    """A computation with a name, which napari shows where it asks whether to wait for it.
+
+    It is called once and let go of, with all the arrays it holds: napari keeps every worker until
+    the window is closed.
+    """
 
     def __init__(self, work: Work, name: str) -> None:
-        self._work, self._name = work, name
+        self._work, self._name = [work], name
 
     def __call__(self, report: Reporter) -> Any:
-        return self._work(report)
+        return self._work.pop()(report)
 
     def __str__(self) -> str:
         return self._name
