@@ -346,7 +346,7 @@ class FindSimilarPanel(QWidget):
         return partial(_found_similar, layer, source, image, guard)
 
     def _may_write(self, found: FoundSimilar) -> bool:
-        """Whether proposals can be written now; if the labels are hidden, a message says so."""
+        """Return whether proposals can be written now, after a message if the labels are hidden."""
         hidden = hidden_warning(found.layer)
         if hidden:
             self._tool.say(hidden, problem=True)
