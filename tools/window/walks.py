@@ -67,7 +67,7 @@ def neurons(person: Person, image: Path, minutes: float = 1.0) -> Any:
         person.turn_to("Train")
         person.choose("Labels", labels.name)
         # One neuron is a region, which is the label type already.
-        person.choose("Label type", "mask (0: background)")
+        person.choose("Label type", "mask")
         person.choose("Model", "unet")
         person.number("Minutes", minutes)
         person.run("Train", 60 * minutes + 240)

@@ -244,7 +244,7 @@ def train_on_set(
     if before is not None:
         result = {"images": before.images, "steps": before.steps, "explained": before.explained}
         provenance["pretraining"] = before.options.model_dump() | result
-        message = f"{before.message} {message}"
+        message = f"{message} {before.message}"
     model = TrainedModel.of(
         fit,
         name,
@@ -434,8 +434,8 @@ def _fit_network(
     found = {"dice": best.dice if apart is None else min(best.dice, apart)}
     scores = _scores(data, found, chosen_from=chosen_from, apart=apart is not None)
     sentences = [
-        distilled.message,
         describe_score(scores) or _NOTHING_HELD_OUT,
+        distilled.message,
         distilled.fitted.message,
     ]
     return kept, scores, " ".join(filter(None, sentences)), None

@@ -280,7 +280,8 @@ def _look(view: str, plane: Any) -> dict[str, Any]:
 def _summary(facts: dict[str, Any]) -> str:
     before, after = (100 * facts[f"flatness_{when}"] for when in ("before", "after"))
     surface = facts["surfaces"][0]
-    shape = "a smooth surface" if surface["stiffness"] else f"{len(surface['terms'])} terms"
+    n = len(surface["terms"])
+    shape = "a smooth surface" if surface["stiffness"] else f"{n} term{'s' * (n != 1)}"
     found = ""
     if facts["robust"] == "auto":
         kinds = " or ".join(_IGNORING[kind] for kind in facts["ignored"])

@@ -22,8 +22,9 @@ from napari_unetseg.gui.batch.recipe_editor import RecipeEditor
 from napari_unetseg.gui.shared.dock_help import About
 from napari_unetseg.gui.shared.layer_choice import LayerChoice
 from napari_unetseg.gui.shared.layer_provenance import has_steps
+from napari_unetseg.gui.shared.message_line import MessageLine
 from napari_unetseg.gui.shared.more import More
-from napari_unetseg.gui.shared.style import FOCUS, PROBLEM
+from napari_unetseg.gui.shared.style import FOCUS
 
 _BUTTONS = {
     "take": ("Take", "Replace the recipe by the steps of this layer."),
@@ -85,9 +86,7 @@ class BatchPage(QWidget):
         self.flattened = QCheckBox("Save flattened images too")
         self.more = More()
         self.bar = QProgressBar()
-        self.message = _line()
-        self.message.setObjectName("message")
-        self.message.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.message = MessageLine()
         font = self.buttons["run"].font()
         font.setBold(True)
         self.buttons["run"].setFont(font)
@@ -102,8 +101,7 @@ class BatchPage(QWidget):
 
     def say(self, message: str, *, problem: bool = False) -> None:
         """Show a message under the buttons."""
-        self.message.setText(message)
-        self.message.setStyleSheet(PROBLEM if problem else "")
+        self.message.say(message, problem=problem)
 
     def _lay_out(self, help_text: str) -> None:
         page = QWidget()

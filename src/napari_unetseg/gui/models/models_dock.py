@@ -37,12 +37,13 @@ from napari_unetseg.core.models_io.native.export_package import ExportOptions, e
 from napari_unetseg.gui.shared.dock_help import About
 from napari_unetseg.gui.shared.docking import open_as_tab, when_undocked
 from napari_unetseg.gui.shared.form import Form
+from napari_unetseg.gui.shared.message_line import MessageLine
 from napari_unetseg.gui.shared.model_choice import HEADING
 from napari_unetseg.gui.shared.model_opener import FILES, Opener, ask
 from napari_unetseg.gui.shared.more import More
 from napari_unetseg.gui.shared.save_dialog import ask_to_save
 from napari_unetseg.gui.shared.session import Session
-from napari_unetseg.gui.shared.style import FOCUS, PROBLEM
+from napari_unetseg.gui.shared.style import FOCUS
 from napari_unetseg.gui.shared.task import Latest
 from napari_unetseg.gui.shared.user_models import shelf
 
@@ -180,14 +181,12 @@ class ModelsWidget(QWidget):
 
     def say(self, message: str, *, problem: bool = False) -> None:
         """Show a message under the buttons."""
-        self.message.setText(message)
-        self.message.setStyleSheet(PROBLEM if problem else "")
+        self.message.say(message, problem=problem)
 
     def _build(self) -> None:
         about = About(self.title, self.help_text, self)
-        self.folder, self.message = QLabel(), QLabel()
-        for label in (self.folder, self.message):
-            label.setWordWrap(True)
+        self.folder, self.message = QLabel(), MessageLine()
+        self.folder.setWordWrap(True)
         self.list = QListWidget()
         self.list.setMinimumHeight(110)
         self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)

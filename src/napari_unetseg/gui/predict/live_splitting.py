@@ -11,6 +11,7 @@ from qtpy.QtCore import QObject
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.models_io.model_pictures import edge_pixels
 from napari_unetseg.gui.predict.predict_run import PredictRun
+from napari_unetseg.gui.predict.prediction_layers import objects_in_words
 from napari_unetseg.gui.shared.layers import find_layer
 from napari_unetseg.gui.shared.preview import Preview, object_colours, objects_look
 from napari_unetseg.gui.shared.task import Latest
@@ -127,7 +128,7 @@ class LiveSplitting(QObject):
         n = int(np.count_nonzero(np.unique(ids)))
         self.show(asked.layer, ids)
         again = "" if kept.index is not None else " Press Predict to keep this result."
-        self._say(f"{n} objects on the plane on screen.{again}")
+        self._say(f"{objects_in_words(n)} on the plane on screen.{again}")
 
 
 __all__ = ["LiveSplitting"]

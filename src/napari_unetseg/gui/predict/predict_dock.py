@@ -38,6 +38,7 @@ from napari_unetseg.gui.predict.predict_run import (
 from napari_unetseg.gui.predict.prediction_layers import (
     PASSING,
     earlier_classes,
+    objects_in_words,
     scale_in_words,
     show_prediction,
 )
@@ -287,7 +288,7 @@ class PredictWidget(Tool[PredictDockOptions]):
         best, reason = result.best, result.comparison.reason
         if result.run is not None:
             self.finder.forget()
-            return f"{reason} {self._show_run(result.run)}"
+            return self._show_run(result.run, reason)
         if layer is not self.pick.layer():
             return f"{reason} Another image was chosen meanwhile."
         if best is not None and self.model() is None:
@@ -302,11 +303,11 @@ class PredictWidget(Tool[PredictDockOptions]):
         if tried.best is None:
             return tried.comparison.reason
         return (
-            f"{tried.comparison.reason} Press {self.run_text} to run the marked model, or click "
-            "another picture."
+            f"{tried.comparison.reason} Next: press {self.run_text} to run it, or click another "
+            "picture."
         )
 
-    def _show_run(self, result: PredictRun) -> str:
+    def _show_run(self, result: PredictRun, reason: str = "") -> str:
         if result.model not in self.session.models and shipped.name_of_model(result.model):
             # A shipped model that was run is one of the session, for what comes next.
             self.session.use_model(result.model)
@@ -315,7 +316,7 @@ class PredictWidget(Tool[PredictDockOptions]):
         if result.index is not None:
             return self._show_in_passing(result)
         self.live.drop()
-        message = show_prediction(self.session, self.viewer.layers, result)
+        message = show_prediction(self.session, self.viewer.layers, result, reason)
         if self.outlines.isChecked():
             self.outlines.apply()
         return message
@@ -329,7 +330,7 @@ class PredictWidget(Tool[PredictDockOptions]):
         words = [scale_in_words(run.prediction.zoom), PASSING]
         if run.wants_objects:
             self.live.show(run.layer, labels)
-            words.insert(0, f"{int(labels.max(initial=0))} objects.")
+            words.insert(0, f"{objects_in_words(int(labels.max(initial=0)))}.")
         else:
             look = classes_look(int(labels.max()))
             if self.outlines.isChecked():
@@ -422,7 +423,6 @@ class PredictWidget(Tool[PredictDockOptions]):
         if not self._closed:
             self._look_soon.stop()
             self.live.kept = None
-            self.finder.close_finder()
             self.fitting.labels.close_events()
             if self._slide is not None:
                 self._slide.end()

@@ -28,39 +28,40 @@ _CORRECT = (
     "Next: Correct, then Train on. To count or measure objects, choose Result: objects and press "
     "Predict again."
 )
-_NEXT = "Next: Measure; or Correct them first, then Train on."
+_NEXT = "Next: Measure; or Correct, then Train on."
 _DOUBT = (
-    "The result does not look like what {name} was trained on: plausibility {plausibility:.2f}, it "
-    "fits from {fits:g} on. Next: Try all compares the shipped models on this image; if none "
-    "fits, paint a few strokes and Train."
+    "{name} hardly fits this image: plausibility {plausibility:.2f}, enough is {fits:g}. Next: Try "
+    "all compares the shipped models here; if none fits, paint a few strokes and Train."
 )
-_TRY_OTHERS = (
-    f"{_NEXT} If touching objects are split wrongly, adjust Split touching: the result follows at "
-    "once."
-)
+_SPLIT = "If touching objects are split wrongly, adjust Split touching: the result follows at once."
 _SPECK = 0.1
 """Share of the median size under which an object is called a speck."""
 
 _COUNTED_AT_ONCE = 8_000_000
 
 
-def show_prediction(session: Session, layers: Any, run: PredictRun) -> str:
-    """Put the result of a run into layers, and return the message for the user."""
+def show_prediction(session: Session, layers: Any, run: PredictRun, reason: str = "") -> str:
+    """Put the result of a run into layers, and return the message for the user.
+
+    Parameters
+    ----------
+    reason
+        A sentence on why this model was run. It follows the result.
+    """
     if run.prediction.path is not None:
         return _show_written(session, layers, run)
     if run.wants_objects:
-        return _show_objects(session, layers, run)
-    stopped = run.prediction.stopped_at
-    remarks = ["" if stopped is None else _stopped(stopped)]
+        return _show_objects(session, layers, run, reason)
+    found, remarks = "", []
     if run.prediction.probabilities is not None:
         _show_probabilities(layers, run)
         remarks.append("Probabilities are in Image layers, one a class.")
     if run.prediction.labels is not None:
         labels = run.prediction.labels.asarray()
         _, remark = _show_labels(session, layers, run, labels, PREDICTED, "classes")
-        scaled = scale_in_words(run.prediction.zoom)
-        remarks += [_shares(labels, run.model), scaled, _doubt(run) or _CORRECT, remark]
-    return " ".join(filter(None, remarks))
+        found = _shares(labels, run.model)
+        remarks += [remark, _doubt(run) or _CORRECT, scale_in_words(run.prediction.zoom)]
+    return " ".join(filter(None, (found, _stopped(run), reason, *remarks)))
 
 
 def earlier_classes(layers: Any, run: PredictRun) -> NDArray[Any] | None:
@@ -88,20 +89,20 @@ def scale_in_words(zoom: Sequence[float]) -> str:
     return f"{said[:1].upper()}{said[1:]}." if said else ""
 
 
-def _show_objects(session: Session, layers: Any, run: PredictRun) -> str:
+def _show_objects(session: Session, layers: Any, run: PredictRun, reason: str) -> str:
     made = run.prediction
     ids = made.result.asarray()
     shown, remark = _show_labels(session, layers, run, ids, PREDICTED_OBJECTS, "objects")
     if remark:
         # Corrections were kept beside what was predicted.
         ids = np.asarray(shown.data)
-    next_step = _doubt(run) or (_TRY_OTHERS if made.maps is not None else _NEXT)
-    stopped = "" if made.stopped_at is None else _stopped(made.stopped_at)
+    doubt = _doubt(run)
+    split = _SPLIT if made.maps is not None and not doubt else ""
     # Ids that last through time have the pixels of all times: a short track is no speck.
     specks = "" if run.lineage is not None else _specks(ids)
-    counted = f"{_counted(_count(ids))}{made.on_stack}.{specks}"
-    scaled = scale_in_words(made.zoom)
-    return " ".join(filter(None, (stopped, counted, scaled, next_step, remark)))
+    found = f"{objects_in_words(_count(ids))}{made.on_stack}."
+    why = (_stopped(run), reason, specks, remark)
+    return " ".join(filter(None, (found, *why, doubt or _NEXT, split, scale_in_words(made.zoom))))
 
 
 def _show_labels(
@@ -162,12 +163,13 @@ def _show_written(session: Session, layers: Any, run: PredictRun) -> str:
     layers.append(shown)
     if isinstance(shown, Labels):
         show_lineage(layers, shown, run.lineage)
-    n = "" if made.n_objects is None else f"{_counted(made.n_objects)}{made.on_stack}. "
+    n = "" if made.n_objects is None else f"{objects_in_words(made.n_objects)}{made.on_stack}. "
     return f"{n}Written to {made.path}, and shown from there. Next: Measure."
 
 
-def _stopped(fraction: float) -> str:
-    return f"Stopped at {fraction:.0%}: what was predicted by then is kept."
+def _stopped(run: PredictRun) -> str:
+    at = run.prediction.stopped_at
+    return "" if at is None else f"Stopped at {at:.0%}: what was predicted by then is kept."
 
 
 def _shares(labels: NDArray[Any], model: TrainedModel) -> str:
@@ -179,7 +181,8 @@ def _shares(labels: NDArray[Any], model: TrainedModel) -> str:
     return f"Of the pixels, {', '.join(shares)}."
 
 
-def _counted(n: int) -> str:
+def objects_in_words(n: int) -> str:
+    """Return a number of objects with the noun, such as "1 object"."""
     return f"{n:,} object{'s' * (n != 1)}"
 
 
@@ -197,8 +200,8 @@ def _specks(ids: NDArray[Any]) -> str:
     n = int(np.count_nonzero(sizes < _SPECK * np.median(sizes))) if len(sizes) else 0
     if not n:
         return ""
-    what = "1 is tiny" if n == 1 else f"{n} are tiny"
-    return f" {what} (less than 10 % of the median size): raise Smallest size to remove them."
+    what, them = ("1 is tiny", "it") if n == 1 else (f"{n} are tiny", "them")
+    return f"{what} (under {_SPECK:.0%} of the median): raise Smallest size to remove {them}."
 
 
-__all__ = ["PASSING", "earlier_classes", "scale_in_words", "show_prediction"]
+__all__ = ["PASSING", "earlier_classes", "objects_in_words", "scale_in_words", "show_prediction"]

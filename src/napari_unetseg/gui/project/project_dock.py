@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QCheckBox,
     QHBoxLayout,
@@ -16,7 +15,8 @@ from napari_unetseg.gui.project.autosave import SECONDS, Autosave
 from napari_unetseg.gui.project.project_files import ask_what_to_open, ask_where_to_save
 from napari_unetseg.gui.shared.dock_help import About
 from napari_unetseg.gui.shared.docking import open_as_tab, when_undocked
-from napari_unetseg.gui.shared.style import FOCUS, PROBLEM
+from napari_unetseg.gui.shared.message_line import MessageLine
+from napari_unetseg.gui.shared.style import FOCUS
 
 
 class ProjectWidget(QWidget):
@@ -50,9 +50,7 @@ class ProjectWidget(QWidget):
         self.automatic.setToolTip("Only changes are written, in the background.")
         self.automatic.setChecked(True)
         self.automatic.toggled.connect(self.keeper.set_automatic)
-        self.message = QLabel()
-        self.message.setWordWrap(True)
-        self.message.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.message = MessageLine()
         column = QVBoxLayout(self)
         column.setContentsMargins(8, 6, 8, 6)
         row = QHBoxLayout()
@@ -112,13 +110,11 @@ class ProjectWidget(QWidget):
             self.open(path)
 
     def _on_told(self, sentence: str) -> None:
-        self.message.setStyleSheet("")
-        self.message.setText(sentence)
+        self.message.say(sentence)
         self._refresh()
 
     def _on_refused(self, sentence: str) -> None:
-        self.message.setStyleSheet(PROBLEM)
-        self.message.setText(sentence)
+        self.message.say(sentence, problem=True)
         self._refresh()
 
     def _refresh(self) -> None:

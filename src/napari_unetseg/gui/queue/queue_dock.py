@@ -44,14 +44,17 @@ from napari_unetseg.gui.shared.training_layers import PREDICTED, PREDICTED_OBJEC
 
 _CLASSES = (PREDICTED, "mask")
 _CORRECT = "Correct"
-_MAPPED = "A hidden image layer, here while this page is open, shows the uncertainty of each pixel."
+_MAPPED = (
+    "Next: accept, fix or reject each. A hidden image layer, here while this page is open, shows how "
+    "unsure each pixel is."
+)
 _BY_LOT = (
-    "Judge each object, and enter how many objects each window misses. Skipped items return later, "
-    "because skipping hard ones would bias the count."
+    "Next: judge each object, and enter how many objects each window misses. Skipped items return "
+    "later, because skipping hard ones would bias the count."
 )
 _BLIND = (
-    "Without a model or other labels, items are ordered by unusual size and shape only. Choose a "
-    "model and the image to find likely mistakes."
+    "Items are ordered by unusual size and shape only. Choose a model and the image to find likely "
+    "mistakes. Next: accept, fix or reject each."
 )
 
 
@@ -75,8 +78,8 @@ class QueueWidget(Tool[QueueOptions]):
 
     title = "Queue"
     help_text = (
-        "Review uncertain labels one by one, and accept, fix or reject each. With a random sample "
-        "it estimates the count with a confidence interval."
+        "Accept, fix or reject uncertain labels one by one. A random sample also estimates the "
+        "count."
     )
     run_text = "Make the queue"
     run_help = "Find the items to review. Corrected and approved objects are left out."
@@ -144,9 +147,8 @@ class QueueWidget(Tool[QueueOptions]):
         self._review.take(queue)
         if not len(queue):
             return "There is nothing to review."
-        if queue.random:
-            return _BY_LOT
-        return _MAPPED if result.informed else _BLIND
+        how = _BY_LOT if queue.random else _MAPPED if result.informed else _BLIND
+        return f"{len(queue):,} item{'s' * (len(queue) != 1)}. {how}"
 
     def layer_changed(self, layer: Layer | None) -> None:
         super().layer_changed(layer)

@@ -68,6 +68,7 @@ class ScoreboardWidget(Tool[ScoreboardOptions]):
         "held-out labels."
     )
     run_text = "Compare"
+    at_sight = ("budget",)
     run_help = "Train every ticked model, judge all on the same held-out labels, keep the best."
     can_stop = True
     makes_model = True

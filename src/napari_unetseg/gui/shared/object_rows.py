@@ -31,6 +31,8 @@ class ObjectColumn:
         Maps the position of an object to the colour of a square before the text.
     words
         Whether the text is left-aligned.
+    more
+        Maps the position of an object to the tooltip of its cell.
     """
 
     title: str
@@ -39,6 +41,7 @@ class ObjectColumn:
     text: Callable[[int], str]
     colour: Callable[[int], str] | None = None
     words: bool = False
+    more: Callable[[int], str] | None = None
 
 
 class ObjectModel(QAbstractTableModel):
@@ -93,6 +96,8 @@ class ObjectModel(QAbstractTableModel):
         at, column = self.object_at(index.row()), self._columns[index.column()]
         if role == Qt.ItemDataRole.DisplayRole:
             return column.text(at)
+        if role == Qt.ItemDataRole.ToolTipRole and column.more is not None:
+            return column.more(at)
         if role == Qt.ItemDataRole.DecorationRole and column.colour is not None:
             return QColor(column.colour(at))
         if role == Qt.ItemDataRole.TextAlignmentRole and not column.words:

@@ -13,7 +13,6 @@ from qtpy.QtWidgets import (
     QButtonGroup,
     QComboBox,
     QHBoxLayout,
-    QLabel,
     QProgressBar,
     QPushButton,
     QScrollArea,
@@ -40,11 +39,12 @@ from napari_unetseg.gui.shared.layers import (
     long_axes,
     put_channels_first,
 )
+from napari_unetseg.gui.shared.message_line import MessageLine
 from napari_unetseg.gui.shared.more import More
 from napari_unetseg.gui.shared.preview import Preview
 from napari_unetseg.gui.shared.remembered_options import RESET_HELP, Memory
 from napari_unetseg.gui.shared.session import Session, unwrapped
-from napari_unetseg.gui.shared.style import FOCUS, PROBLEM
+from napari_unetseg.gui.shared.style import FOCUS
 from napari_unetseg.gui.shared.tab_order import order_tabs
 from napari_unetseg.gui.shared.task import Task, Work, time_left
 from napari_unetseg.gui.shared.undo_history import latest_steps
@@ -267,9 +267,7 @@ class Tool(QWidget, Generic[O]):
 
     def say(self, message: str, *, problem: bool = False) -> None:
         """Show `message` under the buttons."""
-        self.message.setText(message)
-        self.message.setProperty("problem", problem)
-        self.message.setStyleSheet(PROBLEM if problem else "")
+        self.message.say(message, problem=problem)
 
     def say_error(self, error: InputError) -> None:
         """Show why nothing was done: as a problem, unless there was nothing to do."""
@@ -380,11 +378,8 @@ class Tool(QWidget, Generic[O]):
             buttons.addWidget(button)
         self.bar = QProgressBar()
         self.bar.setTextVisible(True)
-        self.message = QLabel()
-        self.message.setWordWrap(True)
-        self.message.setObjectName("message")
+        self.message = MessageLine()
         self.undone = UndoneMessage(self.message)
-        self.message.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         page = QWidget()
         column = QVBoxLayout(page)
         column.setContentsMargins(8, 6, 8, 6)

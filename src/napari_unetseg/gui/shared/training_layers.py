@@ -30,9 +30,9 @@ from napari_unetseg.gui.shared.layers import (
 RESULTS = (PREDICTED, PREDICTED_OBJECTS)
 
 _KINDS = {
-    "scribbles": "scribbles (0: none)",
-    "mask": "mask (0: background)",
-    "objects": "objects: an id for each",
+    "scribbles": "a number for each class, 0 is not labelled",
+    "mask": "a number for each class, 0 is the background",
+    "objects": "a number for each object, 0 is the background",
 }
 _KIND_OF_ROLE = {
     "mask": "mask",
@@ -73,9 +73,10 @@ def labels_pick(viewer: Any, *, predictions: bool = False) -> LayerChoice:
 def kind_box() -> QComboBox:
     """Make the box for the label type; its data is an `AnnotationKind`."""
     box = QComboBox()
-    for kind, text in _KINDS.items():
-        box.addItem(text, kind)
-    box.setToolTip("The meaning of the numbers in the Labels layer.")
+    meanings = (f"{kind.capitalize()}: {meaning}." for kind, meaning in _KINDS.items())
+    for kind in _KINDS:
+        box.addItem(kind, kind)
+    box.setToolTip(" ".join(["The meaning of the numbers in the Labels layer.", *meanings]))
     return box
 
 

@@ -170,7 +170,9 @@ class ClassButtons(QWidget):
             chosen = layer is not None and layer.selected_label == value
             removable = self._grows and not counts.get(value) and len(values) > self._least
             count = counts.get(value, ClassCount()) if self.counts.known else None
-            row.show_state(names.get(value, ""), count, chosen, removable)
+            row.show_state(names.get(value, ""), chosen, removable)
+            # Nobody drew the pieces of a mask one by one.
+            row.show_count(count, 0 if layer is None or self._least > 1 else layer.data.size)
         hidden = len(values) - len(shown)
         self.more.setText(_IDS if ids else f"and {hidden} more.")
         self.more.setVisible(hidden > 0)
@@ -226,18 +228,19 @@ class _ClassRow:
         self.remove.setAccessibleName(f"Remove class {value}")
         self.widgets: tuple[QWidget, ...] = (self.button, self.name, self.count, self.remove)
 
-    def show_state(
-        self, name: str, count: ClassCount | None, chosen: bool, removable: bool
-    ) -> None:
+    def show_state(self, name: str, chosen: bool, removable: bool) -> None:
         with QSignalBlocker(self.button):
             self.button.setChecked(chosen)
         if not self.name.hasFocus():
             self.name.setText(name)
             # In a narrow dock, its beginning is seen.
             self.name.setCursorPosition(0)
-        self.count.setText("" if count is None else count.in_words)
-        self.count.setToolTip("" if count is None else f"{count.pixels:,} pixels")
         self.remove.setVisible(removable)
+
+    def show_count(self, count: ClassCount | None, whole: int) -> None:
+        """Show the number of strokes, or the share of `whole` pixels."""
+        self.count.setText("" if count is None else count.in_words(whole))
+        self.count.setToolTip("" if count is None else f"{count.pixels:,} pixels")
 
     def paint_swatch(self, colour: Any) -> None:
         """Show a colour, of numbers from 0 to 1, on the button."""

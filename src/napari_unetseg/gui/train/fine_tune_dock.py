@@ -52,11 +52,9 @@ class FineTuneWidget(Tool[FineTuneOptions]):
     """
 
     title = "Train on"
-    help_text = (
-        "Train the model on what you drew, erased or approved on its labels. Your corrections "
-        "count most; unreviewed areas count less."
-    )
+    help_text = "Train the model on what you drew, erased or approved. Unreviewed areas count less."
     run_text = "Train on"
+    at_sight = ("how", "budget")
     run_help = "Train the model on the corrections. Labels and the old model stay as they are."
     can_stop = True
     makes_model = True

@@ -25,7 +25,8 @@ COLUMNS = {
     "From": "The version it was fine-tuned or started from.",
     "Score": "Dice on held-out labels, without what the choice of the best step gained where that "
     "is known; or the percentage of your annotation that is right.",
-    "Learnt": "Number of labelled pixels in training; the tooltip lists the images.",
+    "Learnt": "Labelled pixels in training, in thousands (k) or millions (M); the tooltip lists "
+    "the images.",
 }
 _CURRENT = "✓ "
 _ICON, _SHOWN_ROWS = 36, 5
@@ -58,7 +59,8 @@ class HistoryList(QWidget):
         across, down = self.table.horizontalHeader(), self.table.verticalHeader()
         if across is not None and down is not None:
             across.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-            across.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+            for names in (0, 1):
+                across.setSectionResizeMode(names, QHeaderView.ResizeMode.Stretch)
             across.setSectionsClickable(False)
             down.hide()
             down.setDefaultSectionSize(_ICON + 4)
@@ -111,7 +113,7 @@ class HistoryList(QWidget):
             f"{_CURRENT if is_current else ''}{version.name}",
             self._parent(version),
             _score(version),
-            f"{version.labelled:,}" if version.labelled else "",
+            _amount(version.labelled) if version.labelled else "",
         ]
         words = "\n".join(filter(None, [*describe_version(version), "" if entry.model else _GONE]))
         for column, text in enumerate(cells):
@@ -179,6 +181,14 @@ def icon_of(picture: np.ndarray) -> QIcon:
     raw = np.ascontiguousarray(picture).tobytes()
     image = QImage(raw, width, height, 3 * width, QImage.Format.Format_RGB888)
     return QIcon(QPixmap.fromImage(image.copy()))
+
+
+def _amount(pixels: int) -> str:
+    """Return a number of pixels in a few characters."""
+    for unit, letter in ((10**6, "M"), (10**3, "k")):
+        if pixels >= unit:
+            return f"{pixels / unit:.{int(pixels < 10 * unit)}f} {letter}"
+    return str(pixels)
 
 
 def _score(version: Version) -> str:

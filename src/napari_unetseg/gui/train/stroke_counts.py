@@ -31,11 +31,13 @@ class ClassCount:
     pixels: int = 0
     strokes: int = 0
 
-    @property
-    def in_words(self) -> str:
-        """The number of strokes in words that fit beside a name."""
+    def in_words(self, whole: int = 0) -> str:
+        """Return the number of strokes, or the share of `whole` pixels, to show beside a name."""
         if not self.pixels:
             return "nothing yet"
+        if whole:
+            percent = 100 * self.pixels / whole
+            return f"{percent:.1f} %" if percent >= 0.1 else "< 0.1 %"
         return "1 stroke" if self.strokes == 1 else f"{self.strokes:,} strokes"
 
     def __add__(self, other: "ClassCount") -> "ClassCount":

@@ -97,8 +97,8 @@ def _next_step(model: TrainedModel) -> str:
     if dice is None or dice >= _LITTLE:
         return "Next: Predict."
     return (
-        "Low score. Check that the labels match this image, annotate more, or train longer; then "
-        "Predict."
+        "Next: annotate more, or train longer, for the score is low; and check that the labels "
+        "match this image."
     )
 
 

@@ -25,7 +25,8 @@ from napari_unetseg.core.io import file_contents, keeps_calibration, read_lazily
 from napari_unetseg.gui.project.recent_projects import recent_projects
 from napari_unetseg.gui.shared.dock_help import About, small_button, text_button
 from napari_unetseg.gui.shared.image_layers import file_layers
-from napari_unetseg.gui.shared.style import FOCUS, PROBLEM
+from napari_unetseg.gui.shared.message_line import MessageLine
+from napari_unetseg.gui.shared.style import FOCUS
 
 if TYPE_CHECKING:
     from napari_unetseg.gui.predict.model_finder import ModelFinder
@@ -104,8 +105,7 @@ class StartPage(QWidget):
             "Open the layers and models of a saved project.",
             lambda: self.project_wanted.emit(None),
         )
-        self.message = _line("You can also drop files on the window.")
-        self.message.setObjectName("message")
+        self.message = MessageLine("You can also drop files on the window.")
         self.recent = QVBoxLayout()
         self.recent.setSpacing(2)
         self.finder: ModelFinder | None = None
@@ -144,11 +144,6 @@ class StartPage(QWidget):
             self._column.insertWidget(self._column.count() - 1, self.finder)
             self.finder.show_examples()
 
-    def close_page(self) -> None:
-        """Drop what is still being read."""
-        if self.finder is not None:
-            self.finder.close_finder()
-
     def showEvent(self, event: QShowEvent | None) -> None:
         """List the projects that were used last."""
         super().showEvent(event)
@@ -164,8 +159,7 @@ class StartPage(QWidget):
 
     def _on_model(self, name: str) -> None:
         if not self._viewer.layers:
-            self.message.setStyleSheet("")
-            self.message.setText(f"{name} is chosen. Open an image now, then press Predict.")
+            self.message.say(f"{name} is chosen. Next: open an image, then press Predict.")
         self.model_wanted.emit(name)
 
     def open_files(self, paths: list[str]) -> None:
@@ -175,10 +169,10 @@ class StartPage(QWidget):
                 self._open(path)
         except (OSError, RuntimeError, ValueError) as error:
             # The errors of napari's readers are among these.
-            self.message.setStyleSheet(PROBLEM)
-            self.message.setText(
+            self.message.say(
                 f"napari could not open this: {error} "
-                "Try File > Open File(s), which lets you choose a reader, or save it as TIFF."
+                "Try File > Open File(s), which lets you choose a reader, or save it as TIFF.",
+                problem=True,
             )
 
     def _open(self, path: str) -> None:

@@ -127,7 +127,6 @@ class WorkbenchWidget(QWidget):
             tool.close_tool()
         self.project.close_bar()
         self.bar.close_bar()
-        self.start.close_page()
         self._session.page_wanted.disconnect(self.open_tool, missing_ok=True)
         self._session.runs_changed.disconnect(self._show_runs, missing_ok=True)
         disconnect_events(self._viewer.layers.events, self)
