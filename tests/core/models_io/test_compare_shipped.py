@@ -69,7 +69,7 @@ def test_the_general_model_comes_first_only_where_no_other_fits() -> None:
         assert compared.best.model is shipped.open_shipped("general")
         assert compared.best.labels.shape == image.shape
         assert object_scores(overlap_of(compared.best.labels, truth)).ap50 > 0.5
-        assert compared.reason.startswith("general fits: plausibility 0.")
+        assert compared.reason.startswith("general, the model of many kinds, fits: plausibility 0.")
         assert "no model of one kind" in compared.reason
     nuclei = compare_shipped(NUCLEI.as_image())
     names = [one.model.name for one in nuclei.trials]

@@ -348,9 +348,10 @@ def test_a_range_of_the_histogram_filters_table_and_canvas(run, viewer, tool, la
     assert tool._histogram_place.isHidden()
 
 
-def test_whole_numbers_are_shown_as_such():
+def test_whole_numbers_are_shown_as_such_and_pixels_once():
     areas, means = np.array([826.0, 1527.0, np.nan]), np.array([826.0, 1527.25, 0.5])
-    table = {"label": np.array([1, 2, 3]), "area_px2": areas, "mean": means, "sum": 1e9 + areas}
+    table = {"label": np.array([1, 2, 3]), "pixels": np.array([826, 1527, 0])}
+    table |= {"area_px2": areas, "mean": means, "sum": 1e9 + areas}
     texts = [[column.text(row) for row in range(3)] for column in object_columns(table)]
     assert texts == [
         ["1", "2", "3"],

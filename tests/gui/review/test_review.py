@@ -234,7 +234,7 @@ def test_shapes_that_do_not_match(tool, viewer, two):
 def test_a_mask_is_one_object_and_that_is_said(tool, viewer, two, compare):
     viewer.add_labels((two[0].data > 0).astype(int), name="mask")
     compare()
-    assert "'mask' has a single id" in tool.message.text()
+    assert "Next: the prediction is a single object; if it is a mask" in tool.message.text()
 
 
 def test_nothing_in_either(tool, viewer, compare):

@@ -80,8 +80,8 @@ class Comparison:
         first, *others = self.trials
         if first.model.name == GENERAL and others:
             return (
-                f"{GENERAL} fits: plausibility {first.plausibility:.2f}; no model of one kind of "
-                "image does."
+                f"{GENERAL}, the model of many kinds, fits: plausibility "
+                f"{first.plausibility:.2f}; no model of one kind does."
             )
         rest = f"; {others[0].model.name} {others[0].plausibility:.2f}" if others else ""
         return f"{first.model.name} fits best: plausibility {first.plausibility:.2f}{rest}."

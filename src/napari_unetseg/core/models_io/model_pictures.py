@@ -6,9 +6,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.inference.predict_options import PredictOptions
-from napari_unetseg.core.inference.prediction import predict
-from napari_unetseg.core.model.trained_model import TrainedModel
 
 Picture = NDArray[np.uint8]
 
@@ -16,28 +13,6 @@ OUTLINE = (255, 176, 0)
 """Colour of outlines, legible on grey, on black and on stained tissue."""
 
 _CONTRAST = (0.5, 99.7)
-
-
-def example_picture(model: TrainedModel, side: int, *, outlined: bool = False) -> Picture | None:
-    """Draw the piece of a training image that a model keeps.
-
-    Parameters
-    ----------
-    side
-        Of the picture, in pixels.
-    outlined
-        Outline the objects that the model finds in it. Imports torch.
-
-    Returns
-    -------
-    array (side, side, 3), uint8
-        None when the model keeps no piece of an image in a plane.
-    """
-    if model.example is None or model.example.ndim != 3 or model.ndim != 2:
-        return None
-    image = Image(model.example, "CYX", model.spacing, model.unit, rgb=len(model.example) == 3)
-    labels = predict(model, image, PredictOptions(device="cpu")).asarray() if outlined else None
-    return draw_picture(image, labels, side)
 
 
 def draw_picture(
@@ -108,4 +83,4 @@ def _colours(image: Image) -> NDArray[np.float32]:
     return np.broadcast_to(scaled, (*numbers.shape[:2], 3))
 
 
-__all__ = ["OUTLINE", "Picture", "draw_picture", "edge_pixels", "example_picture"]
+__all__ = ["OUTLINE", "Picture", "draw_picture", "edge_pixels"]

@@ -69,6 +69,12 @@ def path_of(name: str) -> Path:
     return FOLDER / f"{name}{_SUFFIX}"
 
 
+def picture_of(name: str) -> Path | None:
+    """Return the picture of what a shipped model finds in an image of its kind, if it has one."""
+    file = path_of(name).with_suffix(".png")
+    return file if file.is_file() else None
+
+
 def shipped_name(path: PathLike) -> str:
     """Return the name of the shipped model at a path; empty if it is another file."""
     file = Path(path)
@@ -138,6 +144,7 @@ __all__ = [
     "names",
     "open_shipped",
     "path_of",
+    "picture_of",
     "resolved",
     "shipped_kind",
     "shipped_name",

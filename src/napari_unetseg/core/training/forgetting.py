@@ -238,8 +238,8 @@ class Check:
         sentence += f"{_share(self.pixels.after, n)} of {n:,} annotated pixels right"
         sentence += ", earlier labels included" * earlier
         if self.objects.total:
-            n = self.objects.total
-            sentence += f"; of {n:,} objects {self.objects.before:,} and {self.objects.after:,}"
+            n, before, after = self.objects.total, self.objects.before, self.objects.after
+            sentence += f"; of {n:,} object{'s' * (n != 1)} {before:,} and {after:,}"
         return f"{sentence}."
 
     def alarm(self, old: str, new: str, limit: float) -> str:

@@ -107,9 +107,14 @@ _LARGE = 1e7
 
 
 def object_columns(table: Table) -> list[ObjectColumn]:
-    """Return the columns of a table for display, the id first."""
+    """Return the columns of a table for display, the id first.
+
+    Where a pixel has no size, the area is the number of pixels, which is left out.
+    """
+    twice = any(name in table for name in ("area_px2", "volume_px3"))
+    shown = (name for name in table if name != "pixels" or not twice)
     # The id comes first, wherever it is in the table.
-    names = sorted(table, key=lambda name: name != "label")
+    names = sorted(shown, key=lambda name: name != "label")
     return [
         ObjectColumn(name, column_meaning(name), table[name], _texts(table[name])) for name in names
     ]

@@ -1,6 +1,6 @@
 """The shipped models to choose from: with an example each, or tried on the image."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from qtpy.QtCore import Signal
@@ -11,11 +11,10 @@ from napari_unetseg.core.inference.plausibility import FITS, Trial
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.models_io import shipped_models as shipped
 from napari_unetseg.core.models_io.compare_shipped import Comparison, compare_shipped
-from napari_unetseg.core.models_io.model_pictures import Picture, draw_picture, example_picture
+from napari_unetseg.core.models_io.model_pictures import Picture, draw_picture
 from napari_unetseg.core.progress import Progress
 from napari_unetseg.gui.predict.model_gallery import SIDE, CardText, ModelGallery
 from napari_unetseg.gui.predict.predict_run import PredictRun
-from napari_unetseg.gui.shared.task import Latest
 
 _EXAMPLES = "What looks like your image? Click it; or compare them with <b>Try all</b>."
 _TRIED = "On a part of your image, the most plausible first. Click one to take it."
@@ -77,9 +76,6 @@ class ModelFinder(QWidget):
         self.heading.setWordWrap(True)
         self.gallery = ModelGallery()
         self.gallery.taken.connect(self.taken)
-        self._examples: tuple[Sequence[CardText], Mapping[str, Picture]] = ((), {})
-        self._reading = Latest(self)
-        self._reading.answered.connect(self._on_examples)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 2, 0, 2)
         column.setSpacing(2)
@@ -93,11 +89,8 @@ class ModelFinder(QWidget):
         return None if best is None else best.model
 
     def show_examples(self) -> None:
-        """Show a piece of the images that each model learnt, read in another thread."""
-        if not self._examples[0]:
-            plain = [CardText(name, "", name) for name in shipped.names()]
-            self._examples = (plain, {})
-            self._reading.ask_soon(lambda progress: _examples(progress, outlined=False))
+        """Show what each model finds in an image of its kind, unless models were tried."""
+        if self.tried is None and not self.gallery.cards:
             self._show()
 
     def show_tried(self, tried: Tried) -> None:
@@ -111,26 +104,17 @@ class ModelFinder(QWidget):
             self.tried = None
             self._show()
 
-    def close_finder(self) -> None:
-        """Drop what is still being read."""
-        self._reading.forget()
-
     def _show(self) -> None:
         if self.tried is None:
             self.heading.setText(self._invitation)
-            self.gallery.show_cards(*self._examples)
+            lines = {name: shipped.LINES.get(name, "") for name in shipped.names()}
+            texts = [CardText(name, line.rstrip("."), line) for name, line in lines.items()]
+            pictures = {name: shipped.picture_of(name) for name in lines}
+            self.gallery.show_cards(texts, {k: path for k, path in pictures.items() if path})
             return
         self.heading.setText(_TRIED)
         texts = [_text_of(one) for one in self.tried.comparison.trials]
         self.gallery.show_cards(texts, self.tried.pictures)
-
-    def _on_examples(self, found: tuple[Sequence[CardText], Mapping[str, Picture], bool]) -> None:
-        texts, pictures, outlined = found
-        self._examples = (texts, pictures)
-        if self.tried is None:
-            self._show()
-        if not outlined:
-            self._reading.ask(lambda progress: _examples(progress, outlined=True))
 
 
 def _text_of(trial: Trial) -> CardText:
@@ -142,22 +126,6 @@ def _text_of(trial: Trial) -> CardText:
         f"{trial.agreement:.2f} times familiarity {trial.familiarity:.2f}. From {FITS:g} on a "
         "model fits.",
     )
-
-
-def _examples(
-    progress: Progress, *, outlined: bool
-) -> tuple[list[CardText], dict[str, Picture], bool]:
-    texts: list[CardText] = []
-    pictures: dict[str, Picture] = {}
-    for number, name in enumerate(shipped.names()):
-        progress(number / len(shipped.names()))
-        model = shipped.open_shipped(name)
-        line = model.card.description.rstrip(".")
-        texts.append(CardText(name, line, f"{line}."))
-        picture = example_picture(model, SIDE, outlined=outlined)
-        if picture is not None:
-            pictures[name] = picture
-    return texts, pictures, outlined
 
 
 __all__ = ["ModelFinder", "Tried", "try_shipped"]

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from qtpy.QtCore import QSize, Qt, Signal
 from qtpy.QtGui import QImage, QPixmap, QResizeEvent
@@ -82,12 +83,15 @@ class GalleryCard(QPushButton):
         """Return `sizeHint`."""
         return self.sizeHint()
 
-    def show_picture(self, picture: Picture) -> None:
-        """Show a picture (Y, X, 3)."""
-        height, width = picture.shape[:2]
-        image = QImage(picture.tobytes(), width, height, 3 * width, QImage.Format.Format_RGB888)
-        pixmap = QPixmap.fromImage(image)
-        pixmap.setDevicePixelRatio(width / _SHOWN)
+    def show_picture(self, picture: Picture | Path) -> None:
+        """Show a picture (Y, X, 3), or the one in a file."""
+        if isinstance(picture, Path):
+            pixmap = QPixmap(str(picture))
+        else:
+            height, width = picture.shape[:2]
+            rgb = QImage.Format.Format_RGB888
+            pixmap = QPixmap.fromImage(QImage(picture.tobytes(), width, height, 3 * width, rgb))
+        pixmap.setDevicePixelRatio(max(pixmap.width(), 1) / _SHOWN)
         self.picture.setPixmap(pixmap)
 
 
@@ -110,7 +114,7 @@ class ModelGallery(QWidget):
         self._grid.setSpacing(_SPACING)
         self._columns = 0
 
-    def show_cards(self, texts: Sequence[CardText], pictures: Mapping[str, Picture]) -> None:
+    def show_cards(self, texts: Sequence[CardText], pictures: Mapping[str, Picture | Path]) -> None:
         """Replace the cards.
 
         Parameters
@@ -130,7 +134,7 @@ class ModelGallery(QWidget):
         self._arrange()
         self.show_pictures(pictures)
 
-    def show_pictures(self, pictures: Mapping[str, Picture]) -> None:
+    def show_pictures(self, pictures: Mapping[str, Picture | Path]) -> None:
         """Show pictures of some cards; the others keep theirs."""
         for card in self.cards:
             if card.name in pictures:

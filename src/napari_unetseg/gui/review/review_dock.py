@@ -413,11 +413,8 @@ def _summary(found: _Found) -> str:
     if found.sizes:
         line += f" The two differ in pixel size ({found.sizes}), but are compared pixel by pixel."
     if min(matching.n_predicted, matching.n_true) == 1 < max(matching.n_predicted, matching.n_true):
-        which = found.prediction if matching.n_predicted == 1 else found.truth
-        line += (
-            f" {which.name!r} has a single id, so it counts as one object: if it is a mask, "
-            "convert it to objects first."
-        )
+        which = "prediction" if matching.n_predicted == 1 else "truth"
+        line += f" Next: the {which} is a single object; if it is a mask, convert it to objects."
     elif review.ap50 < 1:
         line += " Next: click a row, or press N, to go to the worst."
     return line

@@ -1,5 +1,6 @@
 """The Train on dock: fine-tuning of a model on corrections, with a check for forgetting."""
 
+import re
 from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary, WeakSet
@@ -29,6 +30,7 @@ from napari_unetseg.gui.train.loss_curve import LossPlot
 from napari_unetseg.gui.train.training_preview import preview_callback, show_training
 
 _PLUGIN, _DOCK = "napari-unetseg", "Train on"
+_NUMBER = re.compile(r" \d+$")
 _NETWORK_FIELDS = ("budget", "learning_rate", "device")
 
 
@@ -120,7 +122,7 @@ class FineTuneWidget(Tool[FineTuneOptions]):
         layers, session = self.viewer.layers, self.session
         material = fine_tune_material(layers, session, layer, labels, kind, model)
         base = session.history.base_of(model)
-        name = session.name_for(model.spec.kind)
+        name = session.name_for(_NUMBER.sub("", model.name))
         index = self.preview.plane(layer)
         field = None if index is None else field_of(layer, image_of(layer), index)
         self.alarm.hide()
