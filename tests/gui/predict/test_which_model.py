@@ -99,7 +99,7 @@ def test_a_model_of_another_kind_is_doubted(viewer, tool, finish):
     assert not tool.finder.isVisibleTo(tool)
     tool.run()
     finish()
-    assert "not look like what nuclei was trained on" in tool.message.text()
+    assert "nuclei hardly fits this image" in tool.message.text()
     assert "Try all" in tool.message.text()
     assert "Next: Measure" not in tool.message.text()
 

@@ -113,8 +113,8 @@ class PredictWidget(Tool[PredictDockOptions]):
         self._warm = Latest(self)
         self._looking = Latest(self)
         self._looking.answered.connect(self._on_looked)
-        # Without torch, for instance: a run says why.
-        self._looking.refused.connect(self._end_look)
+        # Without an answer, for instance without torch: a run says why.
+        self._looking.idle.connect(self._end_look)
         self._look_soon = QTimer(self)
         self._look_soon.setSingleShot(True)
         self._look_soon.setInterval(_LOOK_MS)
@@ -194,7 +194,7 @@ class PredictWidget(Tool[PredictDockOptions]):
         self.say(_LOOKING)
         self._looking.ask(lambda progress: try_shipped(seen, progress))
 
-    def _end_look(self, error: object = None) -> None:
+    def _end_look(self) -> None:
         self._looking.forget()
         if self.message.text() == _LOOKING:
             self.say("")

@@ -201,7 +201,8 @@ def _specks(ids: NDArray[Any]) -> str:
     if not n:
         return ""
     what, them = ("1 is tiny", "it") if n == 1 else (f"{n} are tiny", "them")
-    return f"{what} (under {_SPECK:.0%} of the median): raise Smallest size to remove {them}."
+    share = f"under {100 * _SPECK:.0f} % of the median"
+    return f"{what} ({share}): raise Smallest size to remove {them}."
 
 
 __all__ = ["PASSING", "earlier_classes", "objects_in_words", "scale_in_words", "show_prediction"]

@@ -338,7 +338,7 @@ def _summary(run: _Result, role: str) -> str:
     elif len(levels) > 4:
         at = f"at levels from {levels[0]:.4g} to {levels[-1]:.4g}"
     else:
-        at = "at " + ", ".join(f"{value:.4g}" for value in levels)
+        at = f"at level{'s' * (len(levels) != 1)} " + ", ".join(f"{n:.4g}" for n in levels)
     if role == OBJECTS:
         linked = linked_in_words(result.image, run.options)
         many = f"object{'s' * (result.n_objects != 1)}"
