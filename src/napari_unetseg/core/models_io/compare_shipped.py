@@ -83,7 +83,9 @@ class Comparison:
                 f"{GENERAL}, the model of many kinds, fits: plausibility "
                 f"{first.plausibility:.2f}; no model of one kind does."
             )
-        rest = f"; {others[0].model.name} {others[0].plausibility:.2f}" if others else ""
+        # The general one may be more plausible, and still comes after those of one kind that fit.
+        less = [one for one in others if one.plausibility <= first.plausibility]
+        rest = f"; {less[0].model.name} {less[0].plausibility:.2f}" if less else ""
         return f"{first.model.name} fits best: plausibility {first.plausibility:.2f}{rest}."
 
 

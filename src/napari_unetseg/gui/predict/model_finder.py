@@ -17,7 +17,7 @@ from napari_unetseg.gui.predict.model_gallery import SIDE, CardText, ModelGaller
 from napari_unetseg.gui.predict.predict_run import PredictRun
 
 _EXAMPLES = "What looks like your image? Click it; or compare them with <b>Try all</b>."
-_TRIED = "On a part of your image, the most plausible first. Click one to take it."
+_TRIED = "On a part of your image, the best fit first. Click one to take it."
 
 
 @dataclass(frozen=True, eq=False)

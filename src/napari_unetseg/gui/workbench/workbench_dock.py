@@ -1,6 +1,7 @@
 """The Workbench: all tools in the order of work, in one dock."""
 
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Any, ClassVar
 
 from napari.layers import Image as ImageLayer
@@ -27,6 +28,7 @@ from napari_unetseg.gui.workbench.start_page import PLUGIN, StartPage
 _WIDTH = 294
 _FIRST_PAGE = "Predict"
 _PAUSE_MS = 100
+_FINDER = "napari_unetseg.gui.predict.model_finder"
 # These follow the user's edits from the moment they are built.
 _FIRST = ("Correct", "Train on")
 
@@ -57,6 +59,8 @@ class WorkbenchWidget(QWidget):
         self._later = QTimer(self)
         self._later.setInterval(_PAUSE_MS)
         self._later.timeout.connect(self._build_next)
+        self._first_imports = Latest(self)
+        self._first_imports.idle.connect(self._show_models)
         self._imports = Latest(self)
         self._imports.idle.connect(self._build_later)
         self._places = [_place(self._pages) for _ in TITLES]
@@ -167,6 +171,13 @@ class WorkbenchWidget(QWidget):
         """Start to build the other pages once this one is visible."""
         super().showEvent(event)
         if not self._closed:
+            self._first_imports.ask_soon(lambda progress: import_module(_FINDER))
+
+    def _show_models(self) -> None:
+        """Show the pictures of the models, which a newcomer sees first, then import the rest."""
+        if not self._closed:
+            if self._pages.currentWidget() is self.start:
+                self.start.show_models()
             self._imports.ask_soon(lambda progress: import_all())
 
     def _build_later(self) -> None:

@@ -160,10 +160,10 @@ def open_model_files(path: Path) -> Iterator[ModelFiles]:
 
 
 def model_bytes(path: Path) -> int:
-    """Return the bytes of a model: of a file, or of all files of a folder."""
+    """Return the bytes of a model: of a file, or of all files of a folder; 0 once it is gone."""
     if path.is_dir():
         return sum(entry.stat().st_size for entry in path.rglob("*") if entry.is_file())
-    return path.stat().st_size
+    return path.stat().st_size if path.is_file() else 0
 
 
 def read_description(files: ModelFiles) -> dict[str, Any]:
