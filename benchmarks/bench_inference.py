@@ -38,6 +38,7 @@ OURS = {
     "ours, default": {},
     "ours, half resolution": {"resolution": "half"},
     "ours, quarter resolution": {"resolution": "quarter"},
+    "ours, 8 channels": {"width": 8},
     "ours, separable": {"separable": True},
     "ours, without the space-to-depth stem": {"stem": "plain"},
 }

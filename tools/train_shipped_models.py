@@ -51,7 +51,7 @@ from napari_unetseg.core.inference.prediction import predict
 from napari_unetseg.core.model.registry import spec_of
 from napari_unetseg.core.model.trained_model import ModelCard, TrainedModel
 from napari_unetseg.core.models_io.native import load, save
-from napari_unetseg.core.models_io.shipped_models import LINES
+from napari_unetseg.core.models_io.shipped_models import LINES, open_shipped
 from napari_unetseg.core.nn.restore import network_of
 from napari_unetseg.core.nn.training.transfer import restate_averages
 from napari_unetseg.core.normalisation import fit_normalisation
@@ -169,6 +169,8 @@ class Shipped:
         Whether it makes objects as suits what is held out.
     kind
         Kind of model.
+    teacher
+        Name of the model whose predictions it learns beside the labels.
     settings, options
         Of its network and its training, where they differ from the defaults.
     """
@@ -183,6 +185,7 @@ class Shipped:
     classes: tuple[str, ...] = ()
     calibrates: bool = True
     kind: str = "unet"
+    teacher: str = ""
     settings: tuple[tuple[str, Any], ...] = ()
     options: tuple[tuple[str, Any], ...] = ()
 
@@ -219,6 +222,21 @@ MODELS = {
             *_OFTEN,
             *(("scale", 0.2), ("blur", 0.5), ("noise", 0.1), ("intensity", 0.3)),
             *(("averaging", 0.999), ("learning_rate", 0.002)),
+        ),
+    ),
+    "nuclei_fast": Shipped(
+        _WITH_ENCODER,
+        of_set("nuclei"),
+        (_NUCLEI,),
+        ("nuclei", "phase_cells"),
+        steps=8000,
+        views=Views(count=3, sizes=(0.5, 2.5), light=0.3, inverted=0.15, times=0.2),
+        teacher="nuclei",
+        settings=(*_FULL, ("width", 8)),
+        options=(
+            *_OFTEN,
+            *(("scale", 0.2), ("blur", 0.5), ("noise", 0.1), ("intensity", 0.3)),
+            ("averaging", 0.999),
         ),
     ),
     "stained_nuclei": Shipped(
@@ -350,7 +368,7 @@ def trained(
         to_learn,
         options,
         name=lacking(name, without),
-        origin=Origin(start),
+        origin=Origin(start, teacher=open_shipped(plan.teacher) if plan.teacher else None),
         callbacks=Callbacks(watch=watch),
     )
     seconds = time.process_time() - began
@@ -358,6 +376,7 @@ def trained(
     model = halved(outcome.model)
     told: dict[str, Any] = {"sources": list(plan.sources), "seed": SEED}
     told |= {"without": sorted(without)} if without else {}
+    told |= {"teacher": plan.teacher} if plan.teacher else {}
     told |= {"one_diameter": True} if plan.views.diameter else {}
     told |= {"learnt_from": len(learn), "held_out": len(held)}
     round_ = {

@@ -1,5 +1,7 @@
 """Models that ship, in the docks: from nothing to objects, and as a start."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from napari.components import ViewerModel
@@ -9,6 +11,7 @@ from qtpy.QtWidgets import QWidget
 from napari_unetseg.core import samples
 from napari_unetseg.core.annotation.annotation import TrainingPair
 from napari_unetseg.core.annotation.train_options import TrainOptions
+from napari_unetseg.core.image import Image
 from napari_unetseg.core.model.network_specs import UNetSpec
 from napari_unetseg.core.models_io import shipped_models as shipped
 from napari_unetseg.core.models_io.native import save
@@ -16,6 +19,7 @@ from napari_unetseg.core.training.train import train
 from napari_unetseg.gui.models.models_dock import ModelsWidget
 from napari_unetseg.gui.predict.model_gallery import CardText, ModelGallery
 from napari_unetseg.gui.predict.predict_dock import PredictWidget
+from napari_unetseg.gui.predict.prediction_layers import faster_in_words
 from napari_unetseg.gui.queue.queue_dock import QueueWidget
 from napari_unetseg.gui.shared.layers import find_layer, options_of_layer
 from napari_unetseg.gui.shared.model_choice import HEADING
@@ -225,3 +229,11 @@ def test_cards_are_never_cut_off_when_their_page_becomes_narrow(qtbot):
     gallery.resize(280, 400)
     # Before Qt has time for what it does later.
     assert min(card.width() for card in gallery.cards) > 100
+
+
+def test_for_a_large_image_the_fast_model_is_named():
+    nuclei, large = shipped.open_shipped("nuclei"), Image.of(np.zeros((4096, 4096), np.uint8))
+    assert "nuclei_fast" in faster_in_words(nuclei, large)
+    assert not faster_in_words(nuclei, Image.of(np.zeros((512, 512), np.uint8)))
+    assert not faster_in_words(shipped.open_shipped("general"), large)
+    assert not faster_in_words(replace(nuclei, state={}), large)

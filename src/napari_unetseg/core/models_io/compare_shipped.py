@@ -22,7 +22,12 @@ from napari_unetseg.core.inference.plausibility import (
     try_model,
 )
 from napari_unetseg.core.model.trained_model import TrainedModel
-from napari_unetseg.core.models_io.shipped_models import GENERAL, PathLike, names, open_shipped
+from napari_unetseg.core.models_io.shipped_models import (
+    GENERAL,
+    PathLike,
+    names_to_try,
+    open_shipped,
+)
 from napari_unetseg.core.progress import Progress, part, silent
 
 AUTO = "auto"
@@ -99,7 +104,7 @@ def compare_shipped(
     image
         Any image; of stacks and series the plane in the middle is tried.
     shipped
-        Names of the models to try, if not all.
+        Names of the models to try, if not all but the fast ones.
     progress
         Called while the models run; may cancel.
 
@@ -119,7 +124,7 @@ def compare_shipped(
     and another one for the scale of the general model.
     """
     tried = measured_part(image, 2, TRIED_SIDE)
-    wanted = names() if shipped is None else shipped
+    wanted = names_to_try() if shipped is None else shipped
     # The general one at the end, when it is known whether another fits.
     models = [open_shipped(name) for name in sorted(wanted, key=GENERAL.__eq__)]
     trials: list[Trial] = []

@@ -97,7 +97,7 @@ def suggest_start(
 
     if reading.ndim != shipped_models.NDIM:
         return without("the shipped models are of planes, not of stacks")
-    models = [shipped_models.open_shipped(name) for name in shipped_models.names()]
+    models = [shipped_models.open_shipped(name) for name in shipped_models.names_to_try()]
     models = [model for model in models if _has_options(model, spec, reading)]
     if not models:
         return without("no shipped model has these options")

@@ -107,7 +107,7 @@ class ModelFinder(QWidget):
     def _show(self) -> None:
         if self.tried is None:
             self.heading.setText(self._invitation)
-            lines = {name: shipped.LINES.get(name, "") for name in shipped.names()}
+            lines = {name: shipped.LINES.get(name, "") for name in shipped.names_to_try()}
             texts = [CardText(name, line.rstrip("."), line) for name, line in lines.items()]
             pictures = {name: shipped.picture_of(name) for name in lines}
             self.gallery.show_cards(texts, {k: path for k, path in pictures.items() if path})

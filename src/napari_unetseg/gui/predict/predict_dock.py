@@ -252,7 +252,7 @@ class PredictWidget(Tool[PredictDockOptions]):
         runs: dict[str, PredictRun] = {}
         if self._asked != "try" and not is_larger_than_memory(image_of(layer)):
             index = self._chosen_plane(layer, options)
-            for name in shipped.names():
+            for name in shipped.names_to_try():
                 chosen = shipped.open_shipped(name)
                 runs[name] = begin_run(layer, chosen, options, DecodeOptions(), index)
             known = self.finder.tried
@@ -564,7 +564,9 @@ class _Onward:
 
 def _warm_up(model: TrainedModel | None) -> None:
     """Load and compile what the first prediction would have to wait for."""
-    models = [model] if model is not None else [shipped.open_shipped(n) for n in shipped.names()]
+    models = (
+        [model] if model is not None else [shipped.open_shipped(n) for n in shipped.names_to_try()]
+    )
     if find_spec("torch") is not None and models and models[0].state:
         check_weights(models[0])
     one = np.ones((16, 16), np.float32)

@@ -1,5 +1,6 @@
 """Results of a prediction as layers, and the sentences about them: all from the run itself."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,9 +9,11 @@ from napari.layers import Image as ImageLayer
 from napari.layers import Labels, Layer
 from numpy.typing import NDArray
 
+from napari_unetseg.core.image import Image
 from napari_unetseg.core.inference.object_size import zoom_in_words
 from napari_unetseg.core.inference.plausibility import FITS
 from napari_unetseg.core.model.trained_model import TrainedModel
+from napari_unetseg.core.models_io.shipped_models import FAST, name_of_model, names
 from napari_unetseg.gui.predict.predict_run import PredictRun
 from napari_unetseg.gui.shared.layers import (
     PROBABILITIES,
@@ -38,6 +41,8 @@ _SPECK = 0.1
 """Share of the median size under which an object is called a speck."""
 
 _COUNTED_AT_ONCE = 8_000_000
+_LARGE = 16_000_000
+"""Pixels from which a faster version of a model is worth a sentence."""
 
 
 def show_prediction(session: Session, layers: Any, run: PredictRun, reason: str = "") -> str:
@@ -102,7 +107,13 @@ def _show_objects(session: Session, layers: Any, run: PredictRun, reason: str) -
     specks = "" if run.lineage is not None else _specks(ids)
     found = f"{objects_in_words(_count(ids))}{made.on_stack}."
     why = (_stopped(run), reason, specks, remark)
-    return " ".join(filter(None, (found, *why, doubt or _NEXT, split, scale_in_words(made.zoom))))
+    rest = (
+        doubt or _NEXT,
+        split,
+        scale_in_words(made.zoom),
+        faster_in_words(run.model, made.image),
+    )
+    return " ".join(filter(None, (found, *why, *rest)))
 
 
 def _show_labels(
@@ -164,7 +175,17 @@ def _show_written(session: Session, layers: Any, run: PredictRun) -> str:
     if isinstance(shown, Labels):
         show_lineage(layers, shown, run.lineage)
     n = "" if made.n_objects is None else f"{objects_in_words(made.n_objects)}{made.on_stack}. "
-    return f"{n}Written to {made.path}, and shown from there. Next: Measure."
+    written = f"{n}Written to {made.path}, and shown from there. Next: Measure."
+    return f"{written} {faster_in_words(run.model, made.image)}".strip()
+
+
+def faster_in_words(model: TrainedModel, image: Image) -> str:
+    """Return a sentence on the fast version of a shipped model, for a large image; or nothing."""
+    pixels = math.prod(image.length(axis) for axis in image.axes if axis != "C")
+    fast = [name for name, usual in FAST.items() if usual == model.name and name in names()]
+    if pixels < _LARGE or not fast or not name_of_model(model):
+        return ""
+    return f"On images as large as this, {fast[0]} takes a fraction of the time."
 
 
 def _stopped(run: PredictRun) -> str:
@@ -205,4 +226,11 @@ def _specks(ids: NDArray[Any]) -> str:
     return f"{what} ({share}): raise Smallest size to remove {them}."
 
 
-__all__ = ["PASSING", "earlier_classes", "objects_in_words", "scale_in_words", "show_prediction"]
+__all__ = [
+    "PASSING",
+    "earlier_classes",
+    "faster_in_words",
+    "objects_in_words",
+    "scale_in_words",
+    "show_prediction",
+]

@@ -45,8 +45,8 @@ from napari_unetseg.gui.shared.training_layers import PREDICTED, PREDICTED_OBJEC
 _CLASSES = (PREDICTED, "mask")
 _CORRECT = "Correct"
 _MAPPED = (
-    "Next: accept, fix or reject each. A hidden image layer, here while this page is open, shows how "
-    "unsure each pixel is."
+    "Next: accept, fix or reject each. A hidden image layer, here while this page is open, shows "
+    "how unsure each pixel is."
 )
 _BY_LOT = (
     "Next: judge each object, and enter how many objects each window misses. Skipped items return "
