@@ -91,7 +91,7 @@ def test_it_says_what_it_needs(tool, viewer):
 
 def test_without_a_model_it_is_honest(tool, layer, make):
     queue = make()
-    assert "Without a model" in tool.message.text()
+    assert "unusual size and shape only" in tool.message.text()
     assert queue.item.number == 9
     assert "object 9" in tool.panel.item.text()
     assert "0 of 7" in tool.panel.bar.text()
