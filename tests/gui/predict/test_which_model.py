@@ -1,5 +1,7 @@
 """Which model: the shipped ones with an example each, tried on the image, and chosen by it."""
 
+import shutil
+
 import dask.array as da
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from napari.components import ViewerModel
 from napari_unetseg.core import samples
 from napari_unetseg.core.models_io import shipped_models as shipped
 from napari_unetseg.gui.predict import predict_dock as module
+from napari_unetseg.gui.predict.model_finder import ModelFinder
 from napari_unetseg.gui.predict.predict_dock import PredictWidget
 from napari_unetseg.gui.shared.layers import find_layer, options_of_layer
 from napari_unetseg.gui.shared.training_layers import PREDICTED_OBJECTS
@@ -167,9 +170,21 @@ def test_each_model_has_a_picture_when_the_page_is_shown(viewer, tool):
     viewer.add_image(NUCLEI.image)
     tool.show()
     finder = tool.finder
-    assert cards(tool) == list(shipped.names())
+    assert cards(tool) == list(shipped.names_to_try())
     assert all(not card.picture.pixmap().isNull() for card in finder.gallery.cards)
     assert all(card.line.text() for card in finder.gallery.cards)
+
+
+def test_a_model_without_a_picture_and_a_fast_one_have_no_card(qtbot, monkeypatch, tmp_path):
+    for name in ("axons.zip", "nuclei.zip", "nuclei_fast.zip"):
+        (tmp_path / name).touch()
+    for name in ("nuclei.png", "nuclei_fast.png"):
+        shutil.copy(shipped.FOLDER / "nuclei.png", tmp_path / name)
+    monkeypatch.setattr(shipped, "FOLDER", tmp_path)
+    finder = ModelFinder()
+    qtbot.addWidget(finder)
+    finder.show_examples()
+    assert [card.name for card in finder.gallery.cards] == ["nuclei"]
 
 
 def test_results_are_outlined_at_a_click(viewer, tool, finish):

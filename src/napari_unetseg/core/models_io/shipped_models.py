@@ -79,7 +79,7 @@ def path_of(name: str) -> Path:
 
 
 def picture_of(name: str) -> Path | None:
-    """Return the picture of what a shipped model finds in an image of its kind, if it has one."""
+    """Return the picture of a shipped model, if it has one: a drawn image of its kind, outlined."""
     file = path_of(name).with_suffix(".png")
     return file if file.is_file() else None
 

@@ -53,7 +53,7 @@ def try_shipped(image: Image, progress: Progress) -> Tried:
 
 
 class ModelFinder(QWidget):
-    """A gallery of the shipped models: examples of what they learnt, or how they do on the image.
+    """A gallery of the shipped models: drawn examples of their kinds, or how they do on the image.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ class ModelFinder(QWidget):
         return None if best is None else best.model
 
     def show_examples(self) -> None:
-        """Show what each model finds in an image of its kind, unless models were tried."""
+        """Show a drawn image of the kind of each model that has one, unless models were tried."""
         if self.tried is None and not self.gallery.cards:
             self._show()
 
@@ -107,10 +107,11 @@ class ModelFinder(QWidget):
     def _show(self) -> None:
         if self.tried is None:
             self.heading.setText(self._invitation)
-            lines = {name: shipped.LINES.get(name, "") for name in shipped.names_to_try()}
+            found = ((name, shipped.picture_of(name)) for name in shipped.names_to_try())
+            pictures = {name: path for name, path in found if path is not None}
+            lines = {name: shipped.LINES.get(name, "") for name in pictures}
             texts = [CardText(name, line.rstrip("."), line) for name, line in lines.items()]
-            pictures = {name: shipped.picture_of(name) for name in lines}
-            self.gallery.show_cards(texts, {k: path for k, path in pictures.items() if path})
+            self.gallery.show_cards(texts, pictures)
             return
         self.heading.setText(_TRIED)
         texts = [_text_of(one) for one in self.tried.comparison.trials]
