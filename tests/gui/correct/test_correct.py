@@ -160,6 +160,7 @@ def test_clicks_are_one_undo_step_and_ink(tool, layer, mouse, name):
     merged = merge_objects(after, np.full_like(after, 77), tool.session.locks(layer).pixels())
     assert np.array_equal(merged[ink], after[ink])
     press_key(layer, "Escape")
+    assert "Next: Measure" in tool.message.text()
     assert tool.kind is None
     assert coerce_keybinding("Escape") not in layer.keymap
 

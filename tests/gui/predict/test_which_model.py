@@ -197,6 +197,7 @@ def test_results_are_outlined_at_a_click(viewer, tool, finish):
     tool.outlines.click()
     assert objects(viewer, image).contour == 0
     tool.outlines.click()
+    tool.show()
     tool.form.set(extent="visible plane")
     tool.run()
     finish()

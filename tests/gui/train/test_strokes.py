@@ -295,6 +295,7 @@ def test_layers_of_other_kinds_show_their_classes_or_none(qtbot, tool, viewer):
     tool.kind.setCurrentIndex(tool.kind.findData("mask"))
     counted(qtbot, tool.strokes.classes.counts)
     assert list(buttons(tool)) == [1], "0 is the background of a mask"
+    assert buttons(tool)[1][2] == "1.6 %", "nobody drew it by strokes"
     tool.kind.setCurrentIndex(tool.kind.findData("objects"))
     assert tool.strokes.classes.isHidden()
     tool.kind.setCurrentIndex(tool.kind.findData("scribbles"))

@@ -70,6 +70,7 @@ from napari_unetseg.gui.train.fine_tune_dock import open_fine_tune
 
 LOCKED_KEY = "W"
 _READY = "Choose a tool, then click an object."
+_NEXT = "Next: Measure; or Train on, with your corrections."
 
 _STALE = "The labels changed during the computation, so nothing was done. Please repeat it."
 _CLICKING = "Click objects: click one, or drag a box. Esc: end."
@@ -478,9 +479,12 @@ class CorrectWidget(Tool[CorrectOptions]):
         self.refresh()
 
     def _escape(self) -> None:
-        """Cancel the run, or else deactivate the tool."""
+        """Cancel the run, or else deactivate the tool and show what comes next."""
         if not self._cancel_run():
+            active = self._kind is not None
             self.leave()
+            if active:
+                self.say(_NEXT)
 
     def _cancel_run(self) -> bool:
         """Cancel a run that the user began, and return whether there was one."""
