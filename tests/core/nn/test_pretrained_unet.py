@@ -10,11 +10,15 @@ from napari_unetseg.core.annotation.annotation import TrainingPair
 from napari_unetseg.core.annotation.train_options import TrainOptions
 from napari_unetseg.core.annotation.training_set import Reading, TrainingSet
 from napari_unetseg.core.image import Image
+from napari_unetseg.core.inference import predict_tiles
 from napari_unetseg.core.inference.plausibility import try_model
 from napari_unetseg.core.inference.prediction import predict
+from napari_unetseg.core.inference.tiles import PIXELS_AT_ONCE
 from napari_unetseg.core.model.pretrained_features import pretrained_weights
 from napari_unetseg.core.model.pretrained_unet_spec import PretrainedUNetSpec
+from napari_unetseg.core.nn.inference import row_strips
 from napari_unetseg.core.nn.inference.feature_maps import feature_maps, list_layers
+from napari_unetseg.core.nn.inference.network_segmenter import NetworkSegmenter
 from napari_unetseg.core.nn.networks.build_network import build_network
 from napari_unetseg.core.nn.training.fit_network import fit_network
 from napari_unetseg.core.samples import nuclei
@@ -48,6 +52,32 @@ def test_nothing_beyond_the_halo_changes_a_tile(ndim: int, resolution: Any) -> N
     assert halo - multiple < max(before, after) <= halo
     if ndim == 3:
         assert not slope[0, 0, [0, 2]].any()
+
+
+@pytest.mark.parametrize(("ndim", "n_channels"), [(2, 1), (2, 3), (3, 1)])
+def test_strips_of_rows_change_nothing(ndim: int, n_channels: int) -> None:
+    """At the coarsest level there are two strips and a part of one."""
+    network = build_network(SMALL, n_channels, 2, ndim, seed=0).eval()
+    with torch.no_grad():
+        for norm in (one for one in network.modules() if isinstance(one, torch.nn.BatchNorm2d)):
+            norm.running_mean += 0.1
+            norm.running_var *= 1.3
+    sides = (*(2,) * (ndim - 2), 16 * (2 * row_strips._ROWS + 3), 48)
+    block = np.random.default_rng(0).random((n_channels, *sides), np.float32)
+    segmenter = NetworkSegmenter(network, SMALL, ("a", "b"), n_channels, ndim)
+    with torch.inference_mode():
+        whole = torch.softmax(network(torch.from_numpy(block[None])), 1)[0].numpy()
+    found = segmenter.predict_proba(block, origin=(0,) * ndim, shape=sides)
+    np.testing.assert_allclose(found, whole, atol=1e-5)
+    assert np.ptp(whole) > 0.1
+
+
+def test_blocks_are_large_compared_with_their_halo() -> None:
+    network = build_network(SMALL, 1, 2, 2, seed=0).eval()
+    segmenter = NetworkSegmenter(network, SMALL, ("a", "b"), 1, 2)
+    grid = predict_tiles._grid((4096, 4096), segmenter, None, 0)
+    assert grid.n_computed < 1.3 * 4096**2
+    assert grid.largest_block <= PIXELS_AT_ONCE[2] / SMALL.memory_per_pixel
 
 
 def test_it_begins_with_the_pretrained_layers_and_changes_them_slowly() -> None:

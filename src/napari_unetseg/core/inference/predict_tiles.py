@@ -15,12 +15,12 @@ from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image, Index
 from napari_unetseg.core.inference.segmenter import ObjectSegmenter, Segmenter, decoder_of
 from napari_unetseg.core.inference.tiles import PIXELS_AT_ONCE, Tile, TileGrid
-from napari_unetseg.core.inference.zoomed import Zoomed, network_pixels
+from napari_unetseg.core.inference.zoomed import Zoomed, memory_per_pixel
 from napari_unetseg.core.normalisation import Normalisation
 from napari_unetseg.core.progress import Progress, StopEarly, part, silent
 
 _LARGEST_BLOCK = {1: 8, 2: 8, 3: 4}
-"""Times the usual pixels of a block that one may have when it is shrunk for the network.
+"""Times the usual pixels of a block that one may have when the network takes less memory for it.
 
 A halo is as wide in the pixels of the network, so that a block of the usual size would be mostly
 halo; but image and result are held at full size.
@@ -236,6 +236,7 @@ class _Whole:
         self.halo, self.multiple = segmenter.halo, segmenter.multiple
         self.border = segmenter.border
         self.shrink = getattr(segmenter, "shrink", ())
+        self.memory_per_pixel = getattr(segmenter, "memory_per_pixel", 1.0)
 
     def predict_proba(
         self, block: NDArray[np.float32], *, origin: tuple[int, ...], shape: tuple[int, ...]
@@ -281,8 +282,8 @@ class Predictor:
 def _grid(shape: tuple[int, ...], segmenter: Segmenter, tile: int | None, blend: int) -> TileGrid:
     halo, multiple, border = segmenter.halo, segmenter.multiple, segmenter.border
     if tile is None:
-        # As many pixels as usual for the network, whatever they are on the image's grid.
-        more = min(_LARGEST_BLOCK[len(shape)], 1 / network_pixels(segmenter))
+        # As much memory as usual for the network, whatever the pixels are on the image's grid.
+        more = min(_LARGEST_BLOCK[len(shape)], 1 / memory_per_pixel(segmenter))
         room: Any = {"pixels": round(PIXELS_AT_ONCE[len(shape)] * more), "blend": blend}
         return TileGrid.planned(shape, halo=halo, multiple=multiple, border=border, **room)
     return TileGrid(shape, (tile,) * len(shape), halo, multiple, border, blend)

@@ -142,11 +142,12 @@ def at_zoom(segmenter: Segmenter, zoom: tuple[float, ...]) -> Segmenter:
     return Zoomed(segmenter, zoom) if zoom else segmenter
 
 
-def network_pixels(segmenter: Segmenter) -> float:
-    """Return the number of pixels that the network computes for one of the image."""
+def memory_per_pixel(segmenter: Segmenter) -> float:
+    """Return the memory for a pixel of the image, compared with a UNet at full resolution."""
     if isinstance(segmenter, Zoomed):
-        return math.prod(segmenter.zoom) * network_pixels(segmenter.segmenter)
-    return 1 / math.prod(getattr(segmenter, "shrink", ()))
+        return math.prod(segmenter.zoom) * memory_per_pixel(segmenter.segmenter)
+    of_network: float = getattr(segmenter, "memory_per_pixel", 1.0)
+    return of_network / math.prod(getattr(segmenter, "shrink", ()))
 
 
 def _pixels(reach: int, by: float) -> int:
@@ -163,4 +164,4 @@ def _span(origin: int, length: int, multiple: int, by: float) -> tuple[int, int]
     return start, max(last // multiple * multiple, start + multiple)
 
 
-__all__ = ["Zoomed", "at_zoom", "network_pixels", "resampled"]
+__all__ = ["Zoomed", "at_zoom", "memory_per_pixel", "resampled"]

@@ -167,6 +167,9 @@ class ConvolutionalSpec(ModelSpec):
 
     older: ClassVar[Mapping[str, Any]] = MappingProxyType({"alignment": "corners"})
 
+    memory_per_pixel: ClassVar[float] = 1.0
+    """Memory that predicting a pixel takes on a processor, compared with the default UNet's."""
+
     width: int = option(
         16,
         "Width",

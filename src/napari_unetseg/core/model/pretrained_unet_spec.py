@@ -31,6 +31,7 @@ class PretrainedUNetSpec(ConvolutionalSpec):
 
     kind: ClassVar[str] = "pretrained-unet"
     older: ClassVar[Mapping[str, Any]] = MappingProxyType({})
+    memory_per_pixel: ClassVar[float] = 0.3
     flat_levels: ClassVar[int] = 0  # type: ignore[misc]
     """Of no effect: every plane of a stack goes by itself."""
 

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from napari_unetseg.core.features.position import position_terms
 from napari_unetseg.core.model.network_specs import ModelSpec
+from napari_unetseg.core.nn.inference.row_strips import in_row_strips
 from napari_unetseg.core.nn.inference.runtime import keep_freed_memory
 from napari_unetseg.core.nn.networks.output_heads import probabilities
 from napari_unetseg.core.objects.decoders import DecoderSpec
@@ -62,13 +63,17 @@ class NetworkSegmenter:
     multiple: tuple[int, ...] = field(init=False)
     border: tuple[int, ...] = field(init=False)
     shrink: tuple[int, ...] = field(init=False)
+    memory_per_pixel: float = field(init=False)
     _ready: nn.Module = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        ready = placed(folded(self.network), self.device)
         if self.device == "cpu":
             keep_freed_memory()
-        ready = placed(folded(self.network), self.device)
+            ready = in_row_strips(ready)
         object.__setattr__(self, "_ready", ready)
+        memory = getattr(self.spec, "memory_per_pixel", 1.0) if self.device == "cpu" else 1.0
+        object.__setattr__(self, "memory_per_pixel", memory)
         for name in ("halo", "multiple", "border", "shrink"):
             object.__setattr__(self, name, getattr(self.spec, name)(self.ndim))
 

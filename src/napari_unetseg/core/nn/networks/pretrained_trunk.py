@@ -65,9 +65,16 @@ class InvertedResidual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, n_inputs, Y, X) to (N, n_outputs, Y / stride, X / stride)."""
-        y = x if self.expand is None else F.relu6(self.expand(x), inplace=True)
-        y = self.project(F.relu6(self.depthwise(y), inplace=True))
+        y = self.narrowed(self.depthwise(self.widened(x)))
         return y + x if self.adds else y
+
+    def widened(self, x: Tensor) -> Tensor:
+        """Return the input of the filters."""
+        return x if self.expand is None else F.relu6(self.expand(x), inplace=True)
+
+    def narrowed(self, y: Tensor) -> Tensor:
+        """Return the result, without what is added, of the output of the filters."""
+        return self.project(F.relu6(y, inplace=True))
 
 
 class PretrainedTrunk(nn.Module):

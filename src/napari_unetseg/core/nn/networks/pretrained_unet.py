@@ -25,6 +25,37 @@ from napari_unetseg.core.nn.networks.pretrained_trunk import PretrainedTrunk
 _ONE, _NEAR, _BOX = (1, 1), (3, 3), (2, 2)
 
 
+class ConcatenatedConv(nn.Sequential):
+    """A convolution, its normalisation and its activation, of several inputs side by side."""
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """Map each (N, any, Y, X) to one (N, n_outputs, Y, X)."""
+        return super().forward(torch.cat(inputs, 1))
+
+
+class Colours(nn.Module):
+    """Red, green and blue, as the trunk takes them, of the channels of an image.
+
+    Parameters
+    ----------
+    shares, summand
+        See `PretrainedUNet`, as ``colours``.
+    """
+
+    shares: Tensor
+
+    def __init__(self, shares: Sequence[Sequence[float]], summand: float) -> None:
+        super().__init__()
+        self.register_buffer("shares", torch.tensor(shares), persistent=False)
+        self.summand = summand
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, n_inputs, Y, X), of which the first are the image, to (N, 3, Y, X)."""
+        image = x[:, : self.shares.shape[1]]
+        mixed = torch.einsum("oc,ncyx->noyx", self.shares, image) + self.summand
+        return mixed.contiguous(memory_format=torch.channels_last)
+
+
 class PretrainedUNet(nn.Module):
     """Map an image to evidence for each class, pixel by pixel.
 
@@ -54,8 +85,6 @@ class PretrainedUNet(nn.Module):
         Zeros: input and output have the same sides.
     """
 
-    colours: Tensor
-
     def __init__(
         self,
         n_inputs: int,
@@ -77,13 +106,15 @@ class PretrainedUNet(nn.Module):
         widths = [width * level for level in range(1, len(outputs) + 1)]
         self.own = nn.Sequential(SpaceToDepth(_BOX), convolution(n_inputs * 4, width, _NEAR, look))
         self.trunk = PretrainedTrunk(stem, stages, taps)
-        self.skips = nn.ModuleList(
-            [convolution(sum(each), width, _ONE, look) for each in outputs[:-1]]
-        )
-        self.bottom = convolution(sum(outputs[-1]), widths[-1], _ONE, look)
+
+        def joined(n_inputs: int, n_outputs: int, kernel: tuple[int, int]) -> nn.Module:
+            return ConcatenatedConv(*convolution(n_inputs, n_outputs, kernel, look).children())
+
+        self.skips = nn.ModuleList([joined(sum(each), width, _ONE) for each in outputs[:-1]])
+        self.bottom = joined(sum(outputs[-1]), widths[-1], _ONE)
         self.decode = nn.ModuleList(
             [
-                convolution(below + (2 if level == 0 else 1) * width, here, _NEAR, look)
+                joined(below + (2 if level == 0 else 1) * width, here, _NEAR)
                 for level, (here, below) in enumerate(pairwise(widths))
             ]
         )
@@ -94,8 +125,7 @@ class PretrainedUNet(nn.Module):
             self.shrink = Shrink((2**halvings,) * 2)
             self.head.append(Enlarge((2**halvings,) * 2, n=n_outputs))
         self.per_level = [len(each) for each in outputs]
-        self.register_buffer("colours", torch.tensor(colours), persistent=False)
-        self.summand, self.offset = summand, (0,) * ndim
+        self.colours, self.offset = Colours(colours, summand), (0,) * ndim
         initialise(self)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -107,22 +137,19 @@ class PretrainedUNet(nn.Module):
 
     def _of_planes(self, x: Tensor) -> Tensor:
         x = self.shrink(x)
-        image = x[:, : self.colours.shape[1]]
-        mixed = torch.einsum("oc,ncyx->noyx", self.colours, image) + self.summand
-        found = self.trunk(mixed.contiguous(memory_format=torch.channels_last))
-        levels = [torch.cat(found[end - n : end], 1) for n, end in self._ends()]
-        y = self.bottom(levels[-1])
+        found = self.trunk(self.colours(x))[::-1]
+        levels: list[Tensor] = []
+        for n, skip in zip(self.per_level, [*self.skips, self.bottom], strict=True):
+            # What the trunk found is freed as soon as it is narrowed.
+            levels.append(skip(*(found.pop() for _ in range(n))))
+        y = levels.pop()
         for level in reversed(range(len(self.decode))):
-            parts = [self.up(y), self.skips[level](levels[level])]
+            parts = [self.up(y), levels.pop()]
             if level == 0:
                 parts.append(self.own(x))
-            y = self.decode[level](torch.cat(parts, 1))
+            y = self.decode[level](*parts)
         evidence: Tensor = self.head(y)
         return evidence
-
-    def _ends(self) -> list[tuple[int, int]]:
-        """Return the number of outputs of each level, and the end of them among all."""
-        return [(n, sum(self.per_level[: k + 1])) for k, n in enumerate(self.per_level)]
 
     def encoder(self) -> list[nn.Module]:
         """Return the modules of the encoder, which a transfer keeps."""
