@@ -27,8 +27,9 @@ def in_row_strips(network: nn.Module) -> nn.Module:
         The network, changed in place.
     """
     if isinstance(network, PretrainedUNet):
-        network.trunk.stem = RowStrips(network.colours, network.trunk.stem, nn.Identity())
-        network.colours = nn.Identity()
+        unet: Any = network
+        unet.trunk.stem = RowStrips(unet.colours, unet.trunk.stem, nn.Identity())
+        unet.colours = nn.Identity()
     for name, child in network.named_children():
         strips = _strips_of(child)
         if strips is None:

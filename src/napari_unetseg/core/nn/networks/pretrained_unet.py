@@ -30,7 +30,8 @@ class ConcatenatedConv(nn.Sequential):
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """Map each (N, any, Y, X) to one (N, n_outputs, Y, X)."""
-        return super().forward(torch.cat(inputs, 1))
+        result: Tensor = super().forward(torch.cat(inputs, 1))  # type: ignore[no-untyped-call]
+        return result
 
 
 class Colours(nn.Module):
