@@ -67,7 +67,7 @@ def test_no_page_is_built_before_all_are_imported_in_a_thread(bench, qtbot, monk
 
     monkeypatch.setattr(workbench_dock, "import_all", importing)
     bench.show()
-    qtbot.waitUntil(lambda: bool(threads))
+    qtbot.waitUntil(lambda: bool(threads), timeout=20_000)
     qtbot.wait(250)
     assert built(bench) == ["Predict"]
     ready.set()
