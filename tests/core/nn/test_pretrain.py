@@ -66,7 +66,7 @@ def test_every_kind_of_network_can_be_pretrained_and_trained_on(images, spec):
     outcome = train(spec, [lesson], plan, name="a", labels_are="mask", pretraining=before)
     assert outcome.pretrained is not None
     assert outcome.pretrained.images == 3
-    assert outcome.message.startswith("Pretrained on 3 images without labels")
+    assert "Pretrained on 3 images without labels" in outcome.message
     assert outcome.model.provenance["pretraining"]["pretrain_steps"] == 2
 
 

@@ -37,7 +37,7 @@ LINES = {
     "cytology_nuclei": "Dark nuclei of single cells in bright field.",
     "phase_cells": "Living cells in phase contrast, touching.",
     "neurons": "Neurons and their processes in bright field and phase contrast, as a mask.",
-    "axons": "Axons and their myelin in electron micrographs, as classes.",
+    "axons": "Axons and their bright myelin in electron micrographs, as classes.",
     GENERAL: "Cells and nuclei of many kinds, bright or dark: where no other model fits.",
 }
 """A line about each model, the most used first; known without opening one."""
