@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
+import numpy as np
+
 _PLACES = {
     "Background": "background.background_dock:BackgroundWidget",
     "Threshold": "threshold.threshold_dock:ThresholdWidget",
@@ -27,6 +29,13 @@ TITLES = tuple(_PLACES)
 
 HOME = "Home"
 """Title of the start page among the tools of its stage."""
+
+
+_LATE = (
+    "napari_unetseg.gui.threshold.histogram_plot",
+    *("pandas", "scipy.linalg", "scipy.ndimage", "skimage.color"),
+)
+"""What a tool imports when it is shown, and napari when it adds the first layer of a kind."""
 
 
 @dataclass(frozen=True)
@@ -93,8 +102,10 @@ def import_all() -> None:
     """
     for _ in DockRegistry():
         pass
-    for name in ("napari_unetseg.gui.threshold.histogram_plot", "pandas", "numba"):
+    for name in _LATE:
         import_module(name)
+    # The first call of any compiled function loads most of what all others need.
+    import_module("napari_unetseg.core.compute.run_length").encode_runs(np.zeros((1, 1), bool))
 
 
 __all__ = ["HOME", "STAGES", "TITLES", "DockRegistry", "WorkStage", "import_all"]

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Any, ClassVar
 
+import numpy as np
 from napari.layers import Image as ImageLayer
 from napari.utils.events import disconnect_events
 from qtpy.QtCore import QSize, Qt, QTimer
@@ -21,6 +22,7 @@ from napari_unetseg.gui.shared.session import Session, unwrapped
 from napari_unetseg.gui.shared.style import FOCUS
 from napari_unetseg.gui.shared.task import Latest
 from napari_unetseg.gui.workbench.dock_registry import HOME, TITLES, DockRegistry, import_all
+from napari_unetseg.gui.workbench.frozen_heap import FrozenHeap
 from napari_unetseg.gui.workbench.project_bar import ProjectBar
 from napari_unetseg.gui.workbench.stage_bar import StageBar
 from napari_unetseg.gui.workbench.start_page import PLUGIN, StartPage
@@ -55,6 +57,7 @@ class WorkbenchWidget(QWidget):
         self.bar = StageBar(self._viewer)
         self.bar.chosen.connect(self._on_chosen)
         self._built: dict[int, Any] = {}
+        self._ready_for_layers = False
         self._closed = False
         self._later = QTimer(self)
         self._later.setInterval(_PAUSE_MS)
@@ -62,6 +65,7 @@ class WorkbenchWidget(QWidget):
         self._first_imports = Latest(self)
         self._first_imports.idle.connect(self._show_models)
         self._imports = Latest(self)
+        self._heap = FrozenHeap(self._viewer, self)
         self._imports.idle.connect(self._build_later)
         self._places = [_place(self._pages) for _ in TITLES]
         # napari adds a stretch below the last widget of a vertical box, which would halve the page.
@@ -127,6 +131,7 @@ class WorkbenchWidget(QWidget):
         self._closed = True
         self._later.stop()
         self._imports.forget()
+        self._heap.close()
         for tool in self._built.values():
             tool.close_tool()
         self.project.close_bar()
@@ -190,10 +195,15 @@ class WorkbenchWidget(QWidget):
         apart = [n for n, tool in self._built.items() if tool.parentWidget() is None]
         if not left and not apart:
             self._later.stop()
+            self._heap.freeze()
         elif QApplication.mouseButtons() != Qt.MouseButton.NoButton:
             return
         elif self._pages.currentWidget() is self.start and self.start.finder is None:
             self.start.show_models()
+        elif not self._ready_for_layers:
+            # napari reads all units of length for the first layer of a session.
+            ImageLayer(np.zeros((2, 2)))
+            self._ready_for_layers = True
         elif apart:
             self.tool(apart[0])
         else:
@@ -214,7 +224,10 @@ class WorkbenchWidget(QWidget):
 
     def _show_runs(self) -> None:
         """Mark the tools in which a run goes on."""
-        self.bar.show_running(self._running())
+        running = self._running()
+        self.bar.show_running(running)
+        if not running:
+            self._heap.freeze_torch()
 
     def _running(self) -> list[str]:
         return [t.title for t in self._built.values() if getattr(t, "running", False)]
