@@ -4,7 +4,7 @@ import threading
 import weakref
 
 import pytest
-from qtpy.QtCore import QThread
+from qtpy.QtCore import QThread, QThreadPool
 
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.progress import StopEarly
@@ -126,6 +126,24 @@ def test_a_defect_arrives_as_the_exception(qtbot):
     heard = Heard(task)
     run(qtbot, task)
     assert [type(error) for error in heard.failures] == [ZeroDivisionError]
+
+
+def test_runs_on_all_cores_keep_no_preview_waiting(qtbot):
+    gate, pool = threading.Event(), QThreadPool.globalInstance()
+    before = pool.maxThreadCount()
+    pool.setMaxThreadCount(1)
+    runs = [Task(lambda progress: gate.wait(60)) for _ in range(3)]
+    for run in runs:
+        run.start()
+    preview = Task(lambda progress: "seen")
+    try:
+        with qtbot.waitSignal(preview.returned, timeout=10_000) as got:
+            preview.start()
+        assert got.args == ["seen"]
+    finally:
+        gate.set()
+        qtbot.waitUntil(lambda: not any(run.running for run in (*runs, preview)))
+        pool.setMaxThreadCount(before)
 
 
 @pytest.mark.parametrize("wishes", [2, 9])

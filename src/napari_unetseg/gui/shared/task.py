@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from napari.qt.threading import FunctionWorker, create_worker
 from qtpy.compat import isalive
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import QObject, QThreadPool, QTimer, Signal
 
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.progress import Cancelled, StopEarly
@@ -28,6 +28,9 @@ Work = Callable[[Reporter], Any]
 _SECONDS_BETWEEN_REPORTS = 0.05
 
 _SOON_MS = 300
+
+_THREADS = 16
+"""Computations at a time. Qt allows one per core: two runs would keep all previews waiting."""
 
 _NO_GUESS_SECONDS, _NO_GUESS_SHARE = 3.0, 0.03
 
@@ -181,7 +184,9 @@ class Task(QObject):
 
     def start(self) -> None:
         """Start the computation."""
-        if self._worker is not None:
+        pool = QThreadPool.globalInstance()
+        if self._worker is not None and pool is not None:
+            pool.setMaxThreadCount(max(pool.maxThreadCount(), _THREADS))
             self._worker.start()
 
     def cancel(self) -> None:
