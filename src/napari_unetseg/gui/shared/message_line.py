@@ -47,7 +47,9 @@ class MessageLine(QLabel):
     def say(self, message: str, *, problem: bool = False) -> None:
         """Show a message, or a problem."""
         self.setProperty("problem", problem)
-        self.setStyleSheet(PROBLEM if problem else "")
+        style = PROBLEM if problem else ""
+        if style != self.styleSheet():
+            self.setStyleSheet(style)
         self.setText(message)
 
     def text(self) -> str:
@@ -94,7 +96,8 @@ class MessageLine(QLabel):
             word = _LESS if self._unfolded else _MORE
             link = f' <a href="#" style="color: {colour}">{word}</a>'
         self.setToolTip(self._whole if link else "")
-        super().setText(escape(self.shown, quote=False).replace("\n", "<br>") + link)
+        shown = self._whole if self._unfolded else folded
+        super().setText(escape(shown, quote=False).replace("\n", "<br>") + link)
 
     def _folded(self) -> str:
         """Return the sentences at sight while the message is folded."""
